@@ -1,0 +1,83 @@
+use std::{error::Error, fmt, time::Duration};
+
+/// Why an attempt failed, and what becomes of its job.
+///
+/// `?` turns any error into [`Retry`](Self::Retry) by the route's own schedule:
+///
+/// ```
+/// # use doorbell::HandlerError;
+/// async fn stock_changed(level: &str) -> Result<(), HandlerError> {
+///     let level: f64 = level.parse()?;              // tried again later
+///     if level < 0.0 {
+///         return Err(HandlerError::discard("no negative stock here")); // never again
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// Try again: after the given time, or by the route's schedule. The last attempt's failure makes the job dead.
+    Retry {
+        /// Not before this time is over.
+        after: Option<Duration>,
+        /// What went wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Never try again, and do not keep it among the dead: the event is of no use here.
+    Discard {
+        /// Why.
+        reason: String,
+    },
+    /// Never try again, and keep it as a dead letter for someone to look at.
+    Dead {
+        /// What went wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl HandlerError {
+    /// Try again by the route's schedule.
+    pub fn retry(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Retry { after: None, source: error.into() }
+    }
+
+    /// Try again, not before `after` is over.
+    pub fn retry_after(after: Duration, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Retry { after: Some(after), source: error.into() }
+    }
+
+    /// Never try again; the event is of no use here.
+    pub fn discard(reason: impl fmt::Display) -> Self {
+        Self::Discard { reason: reason.to_string() }
+    }
+
+    /// Never try again; keep it as a dead letter.
+    pub fn dead(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Dead { source: error.into() }
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Retry { source, .. } | Self::Dead { source } => {
+                write!(f, "{source}")?;
+                let mut cause = source.source();
+                while let Some(error) = cause {
+                    write!(f, ": {error}")?;
+                    cause = error.source();
+                }
+                Ok(())
+            }
+            Self::Discard { reason } => f.write_str(reason),
+        }
+    }
+}
+
+// Deliberately no `std::error::Error` for `HandlerError` itself: it would collide with this conversion.
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}

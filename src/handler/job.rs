@@ -1,0 +1,61 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    clock::Timestamp,
+    delivery::{DeliveryId, EventId, JobId},
+};
+
+/// One attempt at one event for one route: all that a handler gets to know.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Job {
+    /// Stable over retries and replays: what to be idempotent by.
+    pub id: JobId,
+    /// The route that the event matched.
+    pub route: Arc<str>,
+    /// The event.
+    pub event_id: EventId,
+    /// The delivery that brought the event.
+    pub delivery_id: DeliveryId,
+    /// The configured sender.
+    pub source: Arc<str>,
+    /// The kind of sender.
+    pub provider: Arc<str>,
+    /// What happened: `stock.changed`.
+    pub kind: String,
+    /// What it happened to: `stock/512`.
+    pub subject: Option<String>,
+    /// When it happened, by the sender's clock.
+    pub occurred_at: Option<Timestamp>,
+    /// When the delivery came in.
+    pub received_at: Timestamp,
+    /// The event's data in the vendor's own shape, to the byte as it came.
+    pub data: Bytes,
+    /// The content type that the delivery came with.
+    pub content_type: Option<String>,
+    /// Which attempt this is.
+    pub attempt: Attempt,
+}
+
+/// Which attempt at a job this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// From 1; counted before the handler starts, so an attempt that took its process down counts.
+    pub number: u32,
+    /// How many attempts the job gets in all.
+    pub max: u32,
+    /// How many times the job has been replayed.
+    pub replay: u32,
+    /// How many times a process died while it ran this job.
+    pub crashes: u32,
+}
+
+impl Attempt {
+    /// Whether no other attempt follows if this one fails.
+    pub fn is_last(&self) -> bool {
+        self.number >= self.max
+    }
+}

@@ -1,0 +1,255 @@
+//! Step 4: make it durable. Accepting, deduplicating and enqueueing are one atomic write; everything that comes
+//! later (claims, attempts, retries, replays, listings) reads and writes the same store.
+//!
+//! [`Store`] is what every store must do; `conformance.rs` is the suite that every store must pass.
+
+#[cfg(test)]
+mod conformance;
+mod record;
+mod sqlite;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+pub use self::record::{
+    AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, EventRecord, Filter, ItemState, JobRecord,
+    JobState, Page, Stats,
+};
+pub(crate) use self::sqlite::{Sqlite, SqliteOptions};
+use crate::{
+    clock::Timestamp,
+    delivery::{DedupeKey, DeliveryId, JobId},
+    provider::ParsedEvent,
+};
+
+/// A durable queue of deliveries and their jobs.
+///
+/// A store that is away for a while is waited for inside; an [`Err`] says that the one operation did not happen (or,
+/// for [`StoreError::Unavailable`] after a failed commit, is not known to have happened).
+#[async_trait]
+pub(crate) trait Store: Send + Sync + 'static {
+    /// Stores a delivery with its events and jobs, or recognises it as one that is stored. When this returns `Ok`, an
+    /// fsync that covers the delivery has returned. Dropping the future does not cancel a commit under way.
+    async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, StoreError>;
+
+    /// The jobs to run from now on: claimed, leased, their attempt counted, as far as `demand` has room. Each call
+    /// takes over from the one before.
+    fn claims(&self, demand: Arc<dyn Demand>) -> mpsc::UnboundedReceiver<ClaimedJob>;
+
+    /// Says that `demand` has grown, or that time has moved.
+    fn wake(&self);
+
+    /// Records how an attempt ended. [`StoreError::LeaseLost`] if the job is no longer this attempt's: nothing is
+    /// recorded then.
+    async fn settle(&self, lease: Lease, outcome: Outcome) -> Result<(), StoreError>;
+
+    /// Extends these leases to a full lease from now; returns those that were lost.
+    async fn renew(&self, leases: Vec<Lease>) -> Result<Vec<Lease>, StoreError>;
+
+    /// One page of deliveries, the newest first.
+    async fn deliveries(&self, filter: Filter) -> Result<Page<DeliverySummary>, StoreError>;
+
+    /// One page of jobs, those of the newest deliveries first.
+    async fn jobs(&self, filter: Filter) -> Result<Page<JobRecord>, StoreError>;
+
+    /// All of one delivery.
+    async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError>;
+
+    /// One job.
+    async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError>;
+
+    /// The delivery that an id of any kind (delivery, event, job) belongs to.
+    async fn locate(&self, id: uuid::Uuid) -> Result<Option<DeliveryId>, StoreError>;
+
+    /// Queues these jobs of a delivery again: attempts and crashes start from 0, the replay is counted. Running and
+    /// queued ones are left as they are. Returns how many were queued.
+    async fn replay(&self, delivery: DeliveryId, which: ReplayJobs) -> Result<usize, StoreError>;
+
+    /// Gives up a job that is not running: it ends as discarded.
+    async fn discard(&self, job: JobId) -> Result<Discarded, StoreError>;
+
+    /// Replaces the events of a delivery that was quarantined or (partly) unrouted, and adds the jobs that it now has.
+    /// Returns how many jobs were added.
+    async fn reroute(&self, delivery: DeliveryId, events: Vec<NewEvent>) -> Result<usize, StoreError>;
+
+    /// The maintained counters.
+    async fn stats(&self) -> Result<Stats, StoreError>;
+
+    /// Deletes one bounded step's worth of what is older than it may be.
+    async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError>;
+
+    /// Whether the store can commit durably now.
+    fn health(&self) -> Health;
+}
+
+/// A delivery on its way into the store.
+#[derive(Debug, Clone)]
+pub(crate) struct NewDelivery {
+    pub(crate) id: DeliveryId,
+    pub(crate) source: Arc<str>,
+    pub(crate) provider: Arc<str>,
+    pub(crate) received_at: Timestamp,
+    pub(crate) sender_id: Option<String>,
+    pub(crate) dedupe: Option<Dedupe>,
+    /// What is kept of the request's headers, as a JSON array of pairs.
+    pub(crate) headers: String,
+    pub(crate) body: Bytes,
+    pub(crate) content: NewContent,
+    /// After this there is no use in storing it: the sender has hung up. Nothing is stored if the store has not begun
+    /// by then.
+    pub(crate) give_up_at: Instant,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum NewContent {
+    Events(Vec<NewEvent>),
+    Quarantined { reason: String },
+    Test,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct NewEvent {
+    pub(crate) event: ParsedEvent,
+    /// The routes that want it; none: it is unrouted.
+    pub(crate) routes: Vec<Arc<str>>,
+}
+
+/// How a delivery is recognised, and for how long after it was last seen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dedupe {
+    pub(crate) key: DedupeKey,
+    pub(crate) window: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// Stored. `id_reused`: its sender used the same id before, with another body.
+    New { id_reused: bool },
+    /// The same as this one, which is durable.
+    Duplicate { original: DeliveryId },
+}
+
+/// What the workers of this process could start now. Asked by the store whenever it claims.
+pub(crate) trait Demand: Send + Sync {
+    /// Each route of this process with the number of jobs it could start now, and how many could start in all.
+    fn free(&self) -> Free;
+
+    /// Says that this many jobs of the route were claimed.
+    fn claimed(&self, route: &str, jobs: usize);
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Free {
+    pub(crate) total: usize,
+    pub(crate) routes: Vec<(Arc<str>, usize)>,
+    /// How many jobs are claimed and not yet ended.
+    pub(crate) running: usize,
+}
+
+/// The right to run one attempt of one job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Lease {
+    pub(crate) delivery: DeliveryId,
+    pub(crate) event: u32,
+    pub(crate) route: Arc<str>,
+    /// Tells this attempt from every other attempt at the job, also over replays.
+    pub(crate) token: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ClaimedJob {
+    pub(crate) lease: Lease,
+    pub(crate) source: Arc<str>,
+    pub(crate) provider: Arc<str>,
+    pub(crate) event: ParsedEvent,
+    pub(crate) received_at: Timestamp,
+    pub(crate) content_type: Option<String>,
+    pub(crate) data: Bytes,
+    /// From 1, this one included.
+    pub(crate) attempt: u32,
+    pub(crate) replay: u32,
+    pub(crate) crashes: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    /// Failed; to be tried again after this time, by the store's clock.
+    Retry {
+        after: Duration,
+        error: String,
+    },
+    Dead {
+        error: String,
+    },
+    Discarded {
+        reason: String,
+    },
+    /// Not run after all (a shutdown came first): the attempt does not count.
+    Released,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ReplayJobs {
+    /// Those that are not done; all, if all are done.
+    Unfinished { route: Option<String> },
+    /// This one, whatever its state.
+    One(JobId),
+    /// Those in this state.
+    InState(JobState),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Discarded {
+    Yes,
+    NotFound,
+    /// It is running, or has ended already.
+    NotWaiting(JobState),
+}
+
+/// How long ended deliveries are kept; `None`: for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// Those whose jobs are all done or discarded.
+    pub(crate) done: Option<Duration>,
+    /// Those with a dead job or an unrouted event, and quarantined ones.
+    pub(crate) failed: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    pub(crate) deliveries: usize,
+    pub(crate) dedupe_keys: usize,
+    /// Whether the sweep has come round to where it began.
+    pub(crate) finished: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Health {
+    /// `None` while durable commits work; otherwise what is wrong, in words.
+    pub(crate) trouble: Option<String>,
+    /// What is worth an operator's look although all works (the store is nearly full).
+    pub(crate) warning: Option<String>,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// Nothing can be stored now, or it is not known whether it was.
+    #[error("the store can't commit now: {0}")]
+    Unavailable(String),
+    /// Its sender's deadline was over before its turn came. Nothing was stored.
+    #[error("the delivery's deadline was over before it could be stored")]
+    TooLate,
+    /// The job belongs to another attempt now.
+    #[error("the lease on this job is lost: it was taken over, replayed or discarded meanwhile")]
+    LeaseLost,
+    /// A request that makes no sense, such as a cursor that no listing gave out.
+    #[error("{0}")]
+    Invalid(String),
+}

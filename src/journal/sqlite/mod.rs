@@ -1,0 +1,2 @@
+pub(crate) struct Sqlite;
+pub(crate) struct SqliteOptions;

@@ -1,0 +1,27 @@
+//! Doorbell answers webhooks for senders that neither wait nor ask twice.
+
+pub mod clock;
+#[cfg(feature = "receiver")]
+pub mod delivery;
+#[cfg(feature = "receiver")]
+mod handler;
+#[cfg(feature = "receiver")]
+mod ingress;
+#[cfg(feature = "receiver")]
+mod journal;
+#[cfg(feature = "receiver")]
+mod live;
+#[cfg(feature = "receiver")]
+mod metrics;
+pub mod provider;
+#[cfg(feature = "receiver")]
+mod route;
+#[cfg(feature = "receiver")]
+mod source;
+
+#[cfg(feature = "receiver")]
+pub use self::{
+    handler::{Attempt, Capacity, Handler, HandlerError, Job},
+    route::{Pattern, RetryPolicy, Route, SourceFilter},
+    source::Source,
+};

@@ -1,0 +1,313 @@
+//! Step 2, and the core that stands alone: prove where a request came from and read what it says.
+//!
+//! Everything here is pure: a [`Request`] and the time go in, a [`Verdict`] or a [`Refusal`] comes out. No I/O, no
+//! clock, no state. A [`Provider`] answers two questions, kept apart on purpose:
+//!
+//! 1. [`authenticate`](Provider::authenticate): does the sender own the secret? If not, the request is refused.
+//! 2. [`parse`](Provider::parse): what events does the body hold? If it can't be read although its origin is
+//!    proved, the delivery is kept aside (quarantined) and still answered with success: an error would make the
+//!    sender disable the webhook or drop the event.
+
+mod secret;
+
+use std::{fmt, ops::Range, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+pub use self::secret::{Secret, Secrets};
+use crate::clock::Timestamp;
+
+/// A kind of sender: how it signs, what it sends, what reply it needs.
+///
+/// Implement it for a sender that Doorbell does not know; the four vendors and the generic HMAC family in this
+/// module are implementations like any other.
+pub trait Provider: fmt::Debug + Send + Sync + 'static {
+    /// The provider's name, in lower case: `poster`. It begins an event's `CloudEvents` type: `poster.stock.changed`.
+    fn name(&self) -> &str;
+
+    /// Checks that the request comes from someone who owns the secret. `now` is for signatures with a time in them.
+    ///
+    /// # Errors
+    /// The reason why nothing is proved. The sender is told only that it failed, never what was expected.
+    fn authenticate(&self, request: &Request<'_>, now: Timestamp) -> Result<(), Refusal>;
+
+    /// Reads the events of a request whose origin is proved.
+    ///
+    /// # Errors
+    /// What could not be read. The delivery is then quarantined: kept, answered with success, shown to the operator.
+    fn parse(&self, request: &Request<'_>) -> Result<Parsed, Unparsable>;
+
+    /// What this provider's sender expects of a receiver.
+    fn profile(&self) -> Profile {
+        Profile::default()
+    }
+
+    /// The kinds this provider is documented to send, as patterns (`stock.changed`, `product.*`): an operator's
+    /// pattern that can match none of them is a likely typing error. Empty: anything may come.
+    fn known_kinds(&self) -> &[&str] {
+        &[]
+    }
+
+    /// Both questions at once.
+    ///
+    /// # Errors
+    /// The reason why the origin is not proved.
+    fn verify(&self, request: &Request<'_>, now: Timestamp) -> Result<Verdict, Refusal> {
+        self.authenticate(request, now)?;
+        Ok(match self.parse(request) {
+            Ok(Parsed::Events { sender_id, events }) => Verdict::Accept { sender_id, events },
+            Ok(Parsed::Test) => Verdict::Test,
+            Err(unparsable) => Verdict::Quarantine(unparsable),
+        })
+    }
+}
+
+/// What a provider looks at: one HTTP request, its body as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The query string, without its question mark and still percent-encoded.
+    pub query: Option<&'a str>,
+    /// The headers. Names are matched without regard to case.
+    pub headers: &'a HeaderMap,
+    /// The body, to the byte as it was sent.
+    pub body: &'a [u8],
+    /// Whether the request's path held the source's secret. It is the only proof for senders that sign nothing.
+    pub path_secret_matched: bool,
+}
+
+impl<'a> Request<'a> {
+    /// A request with these headers and this body, without query and path secret.
+    pub fn new(headers: &'a HeaderMap, body: &'a [u8]) -> Self {
+        Self { query: None, headers, body, path_secret_matched: false }
+    }
+
+    /// A header's value, if it is there and is printable text.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The first value of a query parameter, percent-decoded.
+    pub fn query_value(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query?.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned())
+    }
+}
+
+/// What a request whose origin is proved turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// Events to process.
+    Accept {
+        /// The sender's own id for this delivery, the same on each of its retries.
+        sender_id: Option<SenderId>,
+        /// The events, in the order in which they stand in the body.
+        events: Vec<ParsedEvent>,
+    },
+    /// The sender's test or probe: answered with success, recorded, nothing to process.
+    Test,
+    /// The origin is proved but the body can't be read: kept aside, answered with success.
+    Quarantine(Unparsable),
+}
+
+/// What [`Provider::parse`] read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// Events to process.
+    Events {
+        /// The sender's own id for this delivery.
+        sender_id: Option<SenderId>,
+        /// The events, in the order in which they stand in the body.
+        events: Vec<ParsedEvent>,
+    },
+    /// The sender's test or probe.
+    Test,
+}
+
+/// The sender's own id for a delivery, the same on each of its retries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SenderId {
+    /// The id, as text.
+    pub value: String,
+    /// Whether the signature covers it. If not, the body's digest is taken into account as well when deliveries are
+    /// compared: a forged id must not swallow a true event.
+    pub signed: bool,
+}
+
+/// One unit of work inside a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParsedEvent {
+    /// `<entity>.<action>` in lower case for the four vendors, the sender's own type for the generic family.
+    pub kind: String,
+    /// What the event is about: `product/<uuid>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When it happened, by the sender's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub occurred_at: Option<Timestamp>,
+    /// Which parts of the body are this event's data.
+    #[serde(default, skip_serializing_if = "Slices::is_whole")]
+    pub data: Slices,
+}
+
+/// Which parts of a body, put together in order, are an event's data. The default is the whole body.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slices(Vec<(usize, usize)>);
+
+impl Slices {
+    /// The whole body.
+    pub const WHOLE: Self = Self(Vec::new());
+
+    /// These parts of the body, in this order. An empty list means the whole body.
+    pub fn parts(parts: impl IntoIterator<Item = Range<usize>>) -> Self {
+        Self(parts.into_iter().map(|part| (part.start, part.end)).collect())
+    }
+
+    /// Whether this is the whole body.
+    pub fn is_whole(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The data: without copying where it is one piece. Parts that lie outside the body are left out.
+    pub fn of(&self, body: &Bytes) -> Bytes {
+        let part = |&(start, end): &(usize, usize)| body.get(start..end).unwrap_or_default();
+        match self.0.as_slice() {
+            [] => body.clone(),
+            [one] => body.slice_ref(part(one)),
+            parts => {
+                let mut data = BytesMut::with_capacity(parts.iter().map(|range| part(range).len()).sum());
+                parts.iter().for_each(|range| data.extend_from_slice(part(range)));
+                data.freeze()
+            }
+        }
+    }
+}
+
+/// What a provider's sender expects of a receiver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Profile {
+    /// How long the sender waits for the reply, from the moment it connected.
+    pub deadline: Duration,
+    /// The reply that means "delivered" to it.
+    pub success: Reply,
+    /// Deliveries without a sender's id are taken for the same if their bodies are equal and no more than this lies
+    /// between them. Zero: never.
+    pub dedupe_fallback: Duration,
+    /// Whether the sender's requests carry no proof of their own, so that the path must hold a secret.
+    pub needs_path_secret: bool,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(5),
+            success: Reply::EMPTY_OK,
+            dedupe_fallback: Duration::from_secs(10),
+            needs_path_secret: false,
+        }
+    }
+}
+
+/// A reply that a sender takes for success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The body, and its content type; empty for none.
+    pub body: &'static str,
+}
+
+impl Reply {
+    /// 200 with an empty body.
+    pub const EMPTY_OK: Self = Self { status: StatusCode::OK, body: "" };
+
+    /// 200 with this JSON body.
+    pub const fn json(body: &'static str) -> Self {
+        Self { status: StatusCode::OK, body }
+    }
+}
+
+/// Why a request proves nothing. The sender is not told which it was; the operator is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The signature (or the field, header or path secret that would prove the origin) is not there.
+    #[error("no {0} in the request")]
+    MissingProof(&'static str),
+    /// The signature is there but is not of the form that the scheme has.
+    #[error("{field} is malformed: {expected} expected")]
+    MalformedProof {
+        /// Where the signature was looked for.
+        field: &'static str,
+        /// The form it should have.
+        expected: &'static str,
+    },
+    /// The signature is well-formed and wrong under every valid secret.
+    #[error("{0} matches none of the valid secrets")]
+    WrongProof(&'static str),
+    /// The signature carries a time that is too far from now.
+    #[error("the signed time is {off:?} away from now; at most {tolerance:?} is accepted")]
+    StaleTimestamp {
+        /// How far it is away.
+        off: Duration,
+        /// How far it may be away.
+        tolerance: Duration,
+    },
+    /// The body holds the signature and can't be read, so nothing is proved.
+    #[error("the body can't be read, so its signature can't be checked: {0}")]
+    Unreadable(String),
+}
+
+impl Refusal {
+    /// A short stable name for counting: `wrong_proof`.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::MissingProof(_) => "missing_proof",
+            Self::MalformedProof { .. } => "malformed_proof",
+            Self::WrongProof(_) => "wrong_proof",
+            Self::StaleTimestamp { .. } => "stale_timestamp",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
+/// Why the body of a proved request can't be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unparsable {
+    /// The reason, in words.
+    pub reason: String,
+    /// The sender's own id for the delivery, where it stands outside the body.
+    pub sender_id: Option<SenderId>,
+}
+
+impl Unparsable {
+    /// A reason, in words.
+    pub fn new(reason: impl fmt::Display) -> Self {
+        Self { reason: reason.to_string(), sender_id: None }
+    }
+
+    /// Adds the sender's own id for the delivery, so that its repetitions are recognised all the same.
+    pub fn with_sender_id(mut self, id: Option<SenderId>) -> Self {
+        self.sender_id = id;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_put_parts_together_and_survive_foreign_ranges() {
+        let body = Bytes::from_static(b"[1,2,3]");
+        assert_eq!(Slices::WHOLE.of(&body), body);
+        assert_eq!(Slices::parts([0..1, 3..4, 6..7]).of(&body).as_ref(), b"[2]");
+        assert_eq!(Slices::parts([3..4]).of(&body).as_ref(), b"2");
+        assert_eq!(Slices::parts([5..90, 0..1]).of(&body).as_ref(), b"[");
+    }
+}

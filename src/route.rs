@@ -1,0 +1,180 @@
+//! Which events go to which handler.
+
+use std::{fmt, time::Duration};
+
+/// A pattern over event kinds, in which `*` stands for any characters (also none).
+///
+/// ```
+/// use doorbell::Pattern;
+///
+/// let stock = Pattern::new("stock.*");
+/// assert!(stock.matches("stock.changed") && !stock.matches("product.changed"));
+/// assert!(Pattern::new("*").matches("anything.at.all"));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// The pattern that this text is. Kinds are in lower case, and so is the pattern.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The pattern's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the pattern fits this kind.
+    pub fn matches(&self, kind: &str) -> bool {
+        let mut pieces = self.0.split('*');
+        // `split` yields at least one piece.
+        let Some(mut rest) = pieces.next().and_then(|first| kind.strip_prefix(first)) else { return false };
+        let mut last = None;
+        for piece in pieces {
+            // What stands before the last piece may be matched as early as possible; the last one must end the kind.
+            if let Some(middle) = last.replace(piece) {
+                let Some(at) = rest.find(middle) else { return false };
+                rest = &rest[at + middle.len()..];
+            }
+        }
+        last.map_or(rest.is_empty(), |end| rest.ends_with(end))
+    }
+
+    /// Whether some kind could fit both patterns. Used to tell a typing error from a rare event, so it may say yes
+    /// where the truth is no, never the other way round.
+    pub fn may_overlap(&self, other: &Self) -> bool {
+        match (self.0.contains('*'), other.0.contains('*')) {
+            (_, false) => self.matches(&other.0),
+            (false, true) => other.matches(&self.0),
+            (true, true) => {
+                let prefix = |pattern: &Self| pattern.0.split('*').next().unwrap_or_default().to_owned();
+                let (ours, theirs) = (prefix(self), prefix(other));
+                ours.starts_with(&theirs) || theirs.starts_with(&ours)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<&str> for Pattern {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+/// How often and when a failed job is tried again: exponentially, factor 2, from `min` up to `max`, each delay drawn
+/// uniformly from 0.8 to 1.0 of that.
+///
+/// The default (23 attempts, 5 s to 6 h) spans at least 52 hours: a target that is down over a weekend loses nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How many attempts a job gets before it is dead; at least 1.
+    pub max_attempts: u32,
+    /// The delay after the first failure.
+    pub min: Duration,
+    /// The longest delay.
+    pub max: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { max_attempts: 23, min: Duration::from_secs(5), max: Duration::from_secs(6 * 3600) }
+    }
+}
+
+/// Which sources a route listens to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceFilter {
+    /// Every source (`*`).
+    Any,
+    /// These sources, by name.
+    Named(Vec<String>),
+}
+
+impl SourceFilter {
+    /// Whether events of this source are meant.
+    pub fn matches(&self, source: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Named(names) => names.iter().any(|name| name == source),
+        }
+    }
+}
+
+/// Events of some kinds from some sources, and how their jobs are run. What handles them is kept beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The route's name, unique in a receiver. Part of each job's id: a renamed route is a new route.
+    pub name: String,
+    /// The sources it listens to.
+    pub sources: SourceFilter,
+    /// The kinds it wants; one match suffices.
+    pub events: Vec<Pattern>,
+    /// How failures are retried.
+    pub retry: RetryPolicy,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+}
+
+impl Route {
+    /// How long an attempt may take where nothing else is said.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+    /// Whether the route wants an event of this kind from this source.
+    pub fn wants(&self, source: &str, kind: &str) -> bool {
+        self.sources.matches(source) && self.events.iter().any(|pattern| pattern.matches(kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, kind, expected) in [
+            ("stock.*", "stock.changed", true),
+            ("stock.*", "stock.", true),
+            ("stock.*", "stock", false),
+            ("*.update", "document.update", true),
+            ("*.update", "document.updated", false),
+            ("*t*o*", "document", false),
+            ("*o*n*", "document", true),
+            ("a*b", "ab", true),
+            ("a*b", "a", false),
+            ("ab*ba", "aba", false),
+            ("*", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("exact", "exact", true),
+            ("**x**", "axb", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(kind), expected, "{pattern} on {kind}");
+        }
+    }
+
+    #[test]
+    fn overlap_never_denies_a_true_match() {
+        for (one, other, expected) in [
+            ("stock.*", "stock.changed", true),
+            ("stok.*", "stock.changed", false),
+            ("*.update", "product.*", true),
+            ("product.*", "*.update", true),
+            ("order.*", "product.*", false),
+        ] {
+            assert_eq!(Pattern::new(one).may_overlap(&Pattern::new(other)), expected, "{one} and {other}");
+        }
+    }
+}
