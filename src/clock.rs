@@ -7,7 +7,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -108,6 +108,9 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// The time since some fixed moment. Unlike [`now`](Self::now) it never jumps and is never set back.
+    fn monotonic(&self) -> Duration;
 }
 
 /// The machine's clock.
@@ -118,6 +121,11 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
     fn now(&self) -> Timestamp {
         SystemTime::now().into()
+    }
+
+    fn monotonic(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(instant).elapsed()
     }
 }
 
@@ -140,6 +148,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.now().since(Timestamp(0))
     }
 }
 

@@ -97,6 +97,7 @@ pub(crate) struct NewDelivery {
     pub(crate) received_at: Timestamp,
     pub(crate) sender_id: Option<String>,
     pub(crate) dedupe: Option<Dedupe>,
+    pub(crate) content_type: Option<String>,
     /// What is kept of the request's headers, as a JSON array of pairs.
     pub(crate) headers: String,
     pub(crate) body: Bytes,
@@ -135,21 +136,19 @@ pub(crate) enum Accepted {
     Duplicate { original: DeliveryId },
 }
 
-/// What the workers of this process could start now. Asked by the store whenever it claims.
+/// What the workers of this process could start now. Asked by the store whenever it claims; answers at once.
 pub(crate) trait Demand: Send + Sync {
-    /// Each route of this process with the number of jobs it could start now, and how many could start in all.
-    fn free(&self) -> Free;
+    /// The names of this process's routes.
+    fn routes(&self) -> &[Arc<str>];
 
-    /// Says that this many jobs of the route were claimed.
-    fn claimed(&self, route: &str, jobs: usize);
-}
+    /// How many more jobs of this route (an index into [`routes`](Self::routes)) could start now.
+    fn free(&self, route: usize) -> usize;
 
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Free {
-    pub(crate) total: usize,
-    pub(crate) routes: Vec<(Arc<str>, usize)>,
-    /// How many jobs are claimed and not yet ended.
-    pub(crate) running: usize,
+    /// Says that this many jobs of the route are about to be claimed.
+    fn claimed(&self, route: usize, jobs: usize);
+
+    /// Says that this many of them were not claimed after all.
+    fn not_claimed(&self, route: usize, jobs: usize);
 }
 
 /// The right to run one attempt of one job.

@@ -1,0 +1,144 @@
+//! The atomic write: dedupe claim, delivery, events, jobs.
+
+use std::sync::Arc;
+
+use rusqlite::params;
+
+use super::{
+    row::{self, StoredEvent},
+    session::Session,
+    tail::{self, Known},
+};
+use crate::journal::{Accepted, DeliveryState, JobState, NewContent, NewDelivery};
+
+/// A delivery with all that can be computed before the writer's turn comes.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) new: NewDelivery,
+    state: DeliveryState,
+    reason: Option<String>,
+    events: String,
+    unrouted: u32,
+    pub(super) jobs: Vec<PreparedJob>,
+}
+
+/// A job to be.
+#[derive(Debug)]
+pub(super) struct PreparedJob {
+    pub(super) event: u32,
+    pub(super) route: Arc<str>,
+    pub(super) id_prefix: i64,
+}
+
+impl Prepared {
+    pub(super) fn new(mut new: NewDelivery) -> Self {
+        let content = std::mem::replace(&mut new.content, NewContent::Test);
+        let (state, reason, events) = match content {
+            NewContent::Events(events) => (DeliveryState::Accepted, None, events),
+            NewContent::Quarantined { reason } => (DeliveryState::Quarantined, Some(reason), Vec::new()),
+            NewContent::Test => (DeliveryState::Test, None, Vec::new()),
+        };
+        let stored: Vec<_> = events.iter().map(StoredEvent::of).collect();
+        let unrouted = stored.iter().filter(|event| event.unrouted).count();
+        let jobs = jobs_of(&new, &events);
+        Self {
+            state,
+            reason,
+            events: row::encode(&stored),
+            unrouted: u32::try_from(unrouted).unwrap_or(u32::MAX),
+            jobs,
+            new,
+        }
+    }
+}
+
+fn jobs_of(new: &NewDelivery, events: &[crate::journal::NewEvent]) -> Vec<PreparedJob> {
+    (0..)
+        .zip(events)
+        .flat_map(|(index, event)| prepare_jobs(new.id.event(index), index, &event.routes))
+        .collect()
+}
+
+/// The jobs of one event.
+pub(super) fn prepare_jobs(
+    id: crate::delivery::EventId,
+    index: u32,
+    routes: &[Arc<str>],
+) -> impl Iterator<Item = PreparedJob> {
+    routes.iter().map(move |route| PreparedJob {
+        event: index,
+        route: route.clone(),
+        id_prefix: tail::prefix(id.job(route)),
+    })
+}
+
+impl Session<'_> {
+    /// Stores a delivery and queues its jobs, unless it is known.
+    pub(super) fn accept(&mut self, prepared: &Prepared) -> rusqlite::Result<Accepted> {
+        let new = &prepared.new;
+        let seq = row::to_sql(new.id.seq());
+        let mut id_reused = false;
+        let mut dedupe = None;
+        if let Some(by) = new.dedupe {
+            let until = self.now.plus(by.window).as_millis();
+            match self.memory.tail.look_up(self.connection, &by.key, self.now, until)? {
+                Known::Duplicate(original) => {
+                    self.memory.stats.duplicate += 1;
+                    return Ok(Accepted::Duplicate { original });
+                }
+                Known::IdReused => id_reused = true,
+                Known::No => {}
+            }
+            dedupe = Some((by.key.to_bytes(), until));
+        }
+        let (source, provider) = (self.intern(&new.source)?, self.intern(&new.provider)?);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO delivery (seq, id, source, provider, state, unrouted, received_at, sender_id, dedupe,
+                     dedupe_until, reason, content_type, events, headers, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+            )?
+            .execute(params![
+                seq,
+                new.id.as_bytes(),
+                source,
+                provider,
+                prepared.state as i64,
+                prepared.unrouted,
+                new.received_at.as_millis(),
+                new.sender_id,
+                dedupe.map(|(key, _)| key),
+                dedupe.map(|(_, until)| until),
+                prepared.reason,
+                new.content_type,
+                prepared.events,
+                new.headers,
+                &*new.body,
+            ])?;
+        self.memory.tail.add_delivery(self.connection, seq, new.id, dedupe)?;
+        for job in &prepared.jobs {
+            self.enqueue(seq, job)?;
+        }
+        let stats = &mut self.memory.stats;
+        stats.accepted += 1;
+        stats.quarantined += u64::from(prepared.state == DeliveryState::Quarantined);
+        stats.id_reused += u64::from(id_reused);
+        stats.unrouted += u64::from(prepared.unrouted);
+        Ok(Accepted::New { id_reused })
+    }
+
+    /// Adds a job, due at once.
+    pub(super) fn enqueue(&mut self, delivery: i64, job: &PreparedJob) -> rusqlite::Result<()> {
+        let route = self.intern(&job.route)?;
+        let now = self.now.as_millis();
+        self.connection
+            .prepare_cached(
+                "INSERT INTO job (delivery, event, route, state, due) VALUES (?1, ?2, ?3, 0, ?4)",
+            )?
+            .execute(params![delivery, job.event, route, now])?;
+        self.memory.tail.add_job(self.connection, job.id_prefix, delivery)?;
+        self.waits(route, now);
+        self.count_job(None, Some(JobState::Queued));
+        Ok(())
+    }
+}

@@ -1,0 +1,487 @@
+//! The one thread that writes. It takes whatever has come in since its last commit, applies it in one transaction,
+//! fills the workers' free slots in the same transaction, commits (one fsync), and only then answers anybody.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc as async_mpsc, oneshot};
+
+use super::{
+    SqliteOptions,
+    accept::Prepared,
+    checkpoint::Checkpointer,
+    claim::{Claims, JobKey, Running, Suspicion},
+    open::{self, Slot},
+    session::{Memory, Session},
+};
+use crate::{
+    clock::{self, Clock},
+    journal::{Accepted, ClaimedJob, Demand, Health, Lease, Outcome, StoreError},
+};
+
+/// How many commands one transaction takes at most.
+const BATCH: usize = 1024;
+/// How often leases and the file's size are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long to wait before a store that failed is tried again, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked to do.
+pub(super) enum Command {
+    Accept(Box<Prepared>, Reply<Accepted>),
+    Settle(Lease, Outcome, Reply<()>),
+    Renew(Vec<Lease>, Reply<Vec<Lease>>),
+    Claims(Arc<dyn Demand>, async_mpsc::UnboundedSender<ClaimedJob>),
+    Work(Box<dyn Work>),
+    Wake,
+}
+
+/// An operation that is too rare to have a command of its own.
+pub(super) trait Work: Send {
+    /// Does it, inside the transaction.
+    fn apply(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()>;
+    /// Answers, after the commit or its failure.
+    fn answer(self: Box<Self>, failure: Option<StoreError>);
+}
+
+/// What applying a command came to, until the commit.
+enum Applied {
+    Accept(Accepted),
+    Settle(bool),
+    Work,
+}
+
+pub(super) struct Writer {
+    commands: Receiver<Command>,
+    connection: Connection,
+    memory: Memory,
+    running: Running,
+    workers: Option<(Arc<dyn Demand>, async_mpsc::UnboundedSender<ClaimedJob>)>,
+    slot: Arc<Slot>,
+    options: SqliteOptions,
+    clock: Arc<dyn Clock>,
+    health: Arc<Mutex<Health>>,
+    checkpointer: Checkpointer,
+    last_tick: Instant,
+    full: bool,
+    /// A suspect waits to run alone; nothing can be claimed before what runs has ended.
+    held_up: bool,
+    /// Ended attempts that could not be recorded yet.
+    unsettled: Vec<Command>,
+    closing: bool,
+}
+
+/// What applying a batch came to, until the commit.
+#[derive(Default)]
+struct Batch {
+    applied: Vec<Applied>,
+    settled: Vec<JobKey>,
+    claims: Claims,
+}
+
+impl Writer {
+    /// Loads the memory and takes back the jobs that an earlier process left running.
+    pub(super) fn start(
+        commands: Receiver<Command>,
+        connection: Connection,
+        slot: Arc<Slot>,
+        options: SqliteOptions,
+        clock: Arc<dyn Clock>,
+        health: Arc<Mutex<Health>>,
+        checkpointer: Checkpointer,
+    ) -> rusqlite::Result<Self> {
+        let mut writer = Self {
+            commands,
+            memory: Memory::load(&connection)?,
+            connection,
+            running: Running::new(),
+            workers: None,
+            slot,
+            options,
+            clock,
+            health,
+            checkpointer,
+            last_tick: clock::instant(),
+            full: false,
+            held_up: false,
+            unsettled: Vec::new(),
+            closing: false,
+        };
+        let max_crashes = writer.options.max_crashes;
+        writer.recover(|session, key| session.recover_crashed(key, max_crashes))?;
+        Ok(writer)
+    }
+
+    /// The sequence number of the last delivery stored.
+    pub(super) fn last_seq(&self) -> rusqlite::Result<i64> {
+        self.connection.query_row("SELECT coalesce(max(seq), 0) FROM delivery", [], |row| row.get(0))
+    }
+
+    /// Works until every sender of commands is gone.
+    pub(super) fn run(mut self) {
+        let mut waiting: Vec<Command> = Vec::with_capacity(BATCH);
+        while !self.closing {
+            self.collect(&mut waiting);
+            self.tick_if_due();
+            let result = self.write(&mut waiting);
+            if let Err(error) = result {
+                self.reopen(&error);
+            }
+        }
+        self.checkpointer.stop();
+    }
+
+    /// Waits for the first command, then takes all that is there.
+    fn collect(&mut self, waiting: &mut Vec<Command>) {
+        waiting.append(&mut self.unsettled);
+        if waiting.is_empty() && !self.memory.tail.wants_merge() {
+            match self.commands.recv_timeout(self.idle_time()) {
+                Ok(command) => waiting.push(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.closing = true,
+            }
+        }
+        while waiting.len() < BATCH {
+            match self.commands.try_recv() {
+                Ok(command) => waiting.push(command),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    self.closing = true;
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Until when there is nothing to do: the next due job of a route that has room, or the next tick.
+    fn idle_time(&self) -> Duration {
+        let Some((demand, _)) = &self.workers else { return TICK };
+        if self.held_up || self.running.values().any(|job| job.suspicion == Suspicion::Alone) {
+            return TICK;
+        }
+        let now = self.clock.now().as_millis();
+        let suspects = if self.suspect_is_due(now) { now } else { i64::MAX };
+        let due = (0..)
+            .zip(demand.routes())
+            .filter(|(index, _)| demand.free(*index) > 0)
+            .filter_map(|(_, route)| Some(self.memory.due(self.memory.number(route)?)))
+            .fold(suspects, i64::min);
+        let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
+        Duration::from_millis(wait).min(TICK)
+    }
+
+    /// One transaction: apply, claim, commit, answer.
+    fn write(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
+        let mut commands: Vec<_> =
+            waiting.drain(..).filter_map(|command| self.without_transaction(command)).collect();
+        if commands.is_empty() && !self.has_due_jobs() && !self.memory.tail.wants_merge() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        let result = {
+            let gate = self.checkpointer.gate();
+            let _open = gate.lock().unwrap_or_else(PoisonError::into_inner);
+            self.apply(&mut commands, &mut batch)
+        };
+        match result {
+            Ok(()) => self.finish(commands, batch),
+            Err(error) => {
+                // SQLite may have rolled back by itself; then this fails, and that is fine.
+                let _ = self.connection.execute_batch("ROLLBACK");
+                self.give_back(commands, &batch, &error);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, commands: &mut [Command], batch: &mut Batch) -> rusqlite::Result<()> {
+        let lease_until = self.clock.monotonic() + self.options.lease;
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let stats_before = self.memory.stats.clone();
+        let mut session =
+            Session { connection: &self.connection, memory: &mut self.memory, now: self.clock.now() };
+        for command in commands {
+            batch.applied.push(match command {
+                Command::Accept(prepared, _) => Applied::Accept(session.accept(prepared)?),
+                Command::Settle(lease, outcome, _) => {
+                    let settled = session.settle(lease, outcome)?;
+                    if settled {
+                        batch.settled.extend(session.key_of(lease));
+                    }
+                    Applied::Settle(settled)
+                }
+                Command::Work(work) => {
+                    work.apply(&mut session)?;
+                    Applied::Work
+                }
+                Command::Renew(..) | Command::Claims(..) | Command::Wake => Applied::Work,
+            });
+        }
+        if let Some((demand, _)) = &self.workers {
+            // What ends in this batch no longer holds anything up.
+            for key in &batch.settled {
+                self.running.remove(key);
+            }
+            session.claim(
+                &**demand,
+                &self.running,
+                lease_until,
+                self.options.max_crashes,
+                &mut batch.claims,
+            )?;
+        }
+        session.memory.tail.merge_step(session.connection)?;
+        if session.memory.stats != stats_before {
+            session.save_stats()?;
+        }
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.checkpointer.committed();
+        Ok(())
+    }
+
+    /// The commit is durable: now everybody may know.
+    fn finish(&mut self, commands: Vec<Command>, batch: Batch) {
+        self.held_up = batch.claims.held_up;
+        for key in &batch.settled {
+            self.running.remove(key);
+        }
+        for (command, applied) in commands.into_iter().zip(batch.applied) {
+            // Wherever nobody waits for the answer any more, that is no reason to do anything else.
+            match (command, applied) {
+                (Command::Accept(_, reply), Applied::Accept(accepted)) => drop(reply.send(Ok(accepted))),
+                (Command::Settle(_, _, reply), Applied::Settle(settled)) => {
+                    drop(reply.send(if settled { Ok(()) } else { Err(StoreError::LeaseLost) }));
+                }
+                (Command::Work(work), _) => work.answer(None),
+                _ => {}
+            }
+        }
+        let Some((_, claimed)) = &self.workers else { return };
+        for (key, running, job) in batch.claims.jobs {
+            self.running.insert(key, running);
+            // With the receiver gone, the job stays leased until its lease runs out or a new receiver comes.
+            let _ = claimed.send(job);
+        }
+    }
+
+    /// Nothing of the batch is known to be durable. Whoever waits for a promise is told so; what has already
+    /// happened (an attempt ended) is kept, to be recorded when the store works again.
+    fn give_back(&mut self, commands: Vec<Command>, batch: &Batch, error: &rusqlite::Error) {
+        if let Some((demand, _)) = &self.workers {
+            batch.claims.revoke(&**demand);
+        }
+        for command in commands {
+            match command {
+                Command::Settle(..) => self.unsettled.push(command),
+                other => refuse(other, &StoreError::Unavailable(error.to_string())),
+            }
+        }
+    }
+
+    /// Deals with what needs no transaction; gives back what does.
+    fn without_transaction(&mut self, command: Command) -> Option<Command> {
+        match command {
+            Command::Accept(prepared, reply) => {
+                if prepared.new.give_up_at <= clock::instant() {
+                    drop(reply.send(Err(StoreError::TooLate)));
+                } else if self.full {
+                    let full = "the journal has reached [journal] max_size; raise it, or shorten retention";
+                    drop(reply.send(Err(StoreError::Unavailable(full.into()))));
+                } else {
+                    return Some(Command::Accept(prepared, reply));
+                }
+            }
+            Command::Renew(leases, reply) => {
+                let until = self.clock.monotonic() + self.options.lease;
+                let lost = leases.into_iter().filter(|lease| !self.renew(lease, until)).collect();
+                drop(reply.send(Ok(lost)));
+            }
+            Command::Claims(demand, claimed) => {
+                self.workers = Some((demand, claimed));
+                self.held_up = false;
+            }
+            Command::Wake => self.held_up = false,
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn renew(&mut self, lease: &Lease, until: Duration) -> bool {
+        let session =
+            Session { connection: &self.connection, memory: &mut self.memory, now: self.clock.now() };
+        let running = session.key_of(lease).and_then(|key| self.running.get_mut(&key));
+        match running {
+            Some(job) if job.token == lease.token => {
+                job.lease_until = until;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn has_due_jobs(&self) -> bool {
+        let Some((demand, _)) = &self.workers else { return false };
+        if self.held_up || self.running.values().any(|job| job.suspicion == Suspicion::Alone) {
+            return false;
+        }
+        let now = self.clock.now().as_millis();
+        self.suspect_is_due(now)
+            || (0..).zip(demand.routes()).any(|(index, route)| {
+                self.memory.number(route).is_some_and(|route| self.memory.due(route) <= now)
+                    && demand.free(index) > 0
+            })
+    }
+
+    fn suspect_is_due(&self, now: i64) -> bool {
+        self.memory.suspects_due <= now
+            && !self.running.values().any(|job| job.suspicion == Suspicion::Suspect)
+    }
+
+    fn tick_if_due(&mut self) {
+        if self.last_tick.elapsed() < TICK {
+            return;
+        }
+        self.last_tick = clock::instant();
+        if let Err(error) = self.tick() {
+            self.reopen(&error);
+        }
+    }
+
+    /// Takes back the jobs whose lease ran out, and looks at the file's size.
+    fn tick(&mut self) -> rusqlite::Result<()> {
+        let now = self.clock.monotonic();
+        let expired: Vec<_> =
+            self.running.iter().filter(|(_, job)| job.lease_until <= now).map(|(key, _)| *key).collect();
+        if !expired.is_empty() {
+            tracing::warn!(
+                jobs = expired.len(),
+                "leases ran out: their workers died or stalled; the jobs run again"
+            );
+            let max_crashes = self.options.max_crashes;
+            self.transaction(|session| {
+                expired.iter().try_for_each(|key| session.recover_crashed(*key, max_crashes))
+            })?;
+            for key in &expired {
+                self.running.remove(key);
+            }
+        }
+        let pages: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+        let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+        let size = super::row::from_sql((pages - free).saturating_mul(4096));
+        self.full = size >= self.options.max_size;
+        let nearly = size >= self.options.max_size / 10 * 8;
+        let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        health.warning = nearly.then(|| {
+            format!(
+                "the journal holds {size} bytes of at most {} ([journal] max_size)",
+                self.options.max_size
+            )
+        });
+        Ok(())
+    }
+
+    fn transaction(
+        &mut self,
+        work: impl FnOnce(&mut Session<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut session =
+            Session { connection: &self.connection, memory: &mut self.memory, now: self.clock.now() };
+        work(&mut session)?;
+        session.save_stats()?;
+        self.connection.execute_batch("COMMIT")
+    }
+
+    /// Takes back every job that the file calls running and this process does not run.
+    fn recover(
+        &mut self,
+        mut how: impl FnMut(&mut Session<'_>, JobKey) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<()> {
+        let running = std::mem::take(&mut self.running);
+        let result = self.transaction(|session| {
+            let strays: Vec<_> =
+                session.running_jobs()?.into_iter().filter(|key| !running.contains_key(key)).collect();
+            strays.into_iter().try_for_each(|key| how(session, key))
+        });
+        self.running = running;
+        result
+    }
+
+    /// A commit failed, so nothing that this connection believes may be believed: not what it has cached, nor that a
+    /// second fsync of the same pages means anything. Opens the file anew and proves with a commit of its own that it
+    /// can be trusted again. Until then every delivery is refused at once, and its sender will come again.
+    fn reopen(&mut self, error: &rusqlite::Error) {
+        tracing::error!(%error, "the journal can't commit; deliveries are answered 503 until it can");
+        self.set_trouble(Some(error.to_string()));
+        let mut wait = RETRY.0;
+        while !self.closing {
+            self.refuse_for(wait);
+            wait = (wait * 2).min(RETRY.1);
+            match self.try_reopen() {
+                Ok(()) => {
+                    tracing::info!("the journal commits again");
+                    self.set_trouble(None);
+                    return;
+                }
+                Err(error) => self.set_trouble(Some(error.to_string())),
+            }
+        }
+    }
+
+    fn try_reopen(&mut self) -> Result<(), open::OpenError> {
+        let path = self.slot.database.clone();
+        let database = |source| open::OpenError::Database { path: path.clone(), source };
+        // The old connection may still hold a lock; it goes first.
+        let placeholder = Connection::open_in_memory().map_err(database)?;
+        drop(std::mem::replace(&mut self.connection, placeholder));
+        self.connection = open::open_writer(&self.slot)?;
+        self.memory = Memory::load(&self.connection).map_err(database)?;
+        // Claims whose commit failed may have been stored all the same; no handler ever saw them.
+        self.recover(|session, key| session.recover_unstarted(key)).map_err(database)?;
+        open::prove(&self.connection).map_err(database)
+    }
+
+    /// Refuses everything for a while, except what must not be forgotten.
+    fn refuse_for(&mut self, time: Duration) {
+        let until = clock::instant() + time;
+        let trouble = self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
+        let error = StoreError::Unavailable(trouble.unwrap_or_default());
+        loop {
+            match self.commands.recv_timeout(until.saturating_duration_since(clock::instant())) {
+                Ok(command @ Command::Settle(..)) => self.unsettled.push(command),
+                Ok(command @ (Command::Renew(..) | Command::Claims(..) | Command::Wake)) => {
+                    self.without_transaction(command);
+                }
+                Ok(command) => refuse(command, &error),
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.closing = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
+    }
+}
+
+fn refuse(command: Command, error: &StoreError) {
+    match command {
+        Command::Accept(_, reply) => drop(reply.send(Err(error.clone()))),
+        Command::Settle(_, _, reply) => drop(reply.send(Err(error.clone()))),
+        Command::Renew(_, reply) => drop(reply.send(Err(error.clone()))),
+        Command::Work(work) => work.answer(Some(error.clone())),
+        Command::Claims(..) | Command::Wake => {}
+    }
+}
