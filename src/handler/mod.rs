@@ -1,14 +1,17 @@
 //! Step 6: the user's code, and everything else that takes a job.
 
 mod error;
+mod function;
 mod job;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
+pub(crate) use self::function::FunctionHandler;
 pub use self::{
     error::HandlerError,
+    function::{Event, FromJob, HandlerFn, Raw, State},
     job::{Attempt, Job},
 };
 
