@@ -22,6 +22,7 @@ mod source;
 #[cfg(feature = "receiver")]
 pub use self::{
     handler::{Attempt, Capacity, Handler, HandlerError, Job},
+    ingress::Limits,
     route::{Pattern, RetryPolicy, Route, SourceFilter},
     source::Source,
 };

@@ -49,9 +49,14 @@ impl Live {
         Self(broadcast::channel(1024).0)
     }
 
+    /// Whether anybody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.0.receiver_count() > 0
+    }
+
     /// Tells those who watch. The item is only made if somebody does.
     pub(crate) fn tell(&self, item: impl FnOnce() -> LiveItem) {
-        if self.0.receiver_count() > 0 {
+        if self.is_watched() {
             // An error means that the last watcher has just left.
             let _ = self.0.send(item());
         }
