@@ -20,8 +20,6 @@ mod paths;
 mod refused;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests;
 
 pub use self::limits::Limits;
 pub(crate) use self::{

@@ -27,7 +27,8 @@ pub(crate) struct RefusedRequest {
     pub(crate) digest: String,
 }
 
-/// Keeps the last [`RefusedLog::KEPT`] refused requests.
+/// Keeps the last [`RefusedLog::KEPT`] refused requests, among them at most [`RefusedLog::NAMELESS`] that named no
+/// source: those who try paths at random are not to push out what an operator looks for.
 #[derive(Debug, Default)]
 pub(crate) struct RefusedLog {
     last: Mutex<VecDeque<RefusedRequest>>,
@@ -36,10 +37,17 @@ pub(crate) struct RefusedLog {
 
 impl RefusedLog {
     pub(crate) const KEPT: usize = 100;
+    const NAMELESS: usize = 20;
 
     pub(crate) fn add(&self, request: RefusedRequest) {
         self.total.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if request.source.is_empty()
+            && last.iter().filter(|kept| kept.source.is_empty()).count() >= Self::NAMELESS
+            && let Some(oldest) = last.iter().position(|kept| kept.source.is_empty())
+        {
+            last.remove(oldest);
+        }
         if last.len() == Self::KEPT {
             last.pop_front();
         }
