@@ -21,7 +21,7 @@ use super::{
     body::{self, BodyError},
     filing::Filing,
     headers,
-    inlet::{Counted, Inlet},
+    inlet::{Inlet, Totals},
     limits::Limits,
     paths::{Found, Paths},
     refused::{RefusedLog, RefusedRequest},
@@ -62,7 +62,7 @@ pub(crate) struct Ingress(Arc<Shared>);
 pub(super) struct Shared {
     paths: Paths,
     /// Counts what is asked for under no source's name.
-    nowhere: Counted,
+    nowhere: Totals,
     pub(super) store: Arc<dyn Store>,
     ids: Arc<IdGenerator>,
     pub(super) metrics: Metrics,
@@ -86,7 +86,7 @@ impl Ingress {
             |(name, source): (&Arc<str>, &Source)| Inlet::new(name, source, &routes, limits.margin, &metrics);
         Self(Arc::new(Shared {
             paths: Paths::new(sources.iter().map(inlet)),
-            nowhere: Counted::new(&"".into(), &metrics),
+            nowhere: Totals::new(&"".into(), &metrics),
             store,
             ids,
             metrics,
@@ -192,7 +192,7 @@ impl Ingress {
         began: Instant,
     ) -> Response<Full<Bytes>> {
         let source: Arc<str> = inlet.map_or_else(|| "".into(), |inlet| inlet.name.clone());
-        inlet.map_or(&self.0.nowhere, |inlet| &inlet.counted).refused.inc();
+        inlet.map_or(&self.0.nowhere, |inlet| &inlet.totals).refused.inc();
         self.0
             .metrics
             .refusals

@@ -63,11 +63,11 @@ impl Drop for Filing {
 
 async fn file(shared: Arc<Shared>, inlet: Arc<Inlet>, delivery: NewDelivery, began: Instant) -> Reply {
     let (id, received_at, give_up_at) = (delivery.id, delivery.received_at, delivery.give_up_at);
-    let counted = &inlet.counted;
-    let (outcome, counter): (_, &Counter) = match &delivery.content {
-        NewContent::Events(_) => ("accepted", &counted.accepted),
-        NewContent::Quarantined { .. } => ("quarantined", &counted.quarantined),
-        NewContent::Test => ("test", &counted.test),
+    let totals = &inlet.totals;
+    let (new, new_total): (_, &Counter) = match &delivery.content {
+        NewContent::Events(_) => ("accepted", &totals.accepted),
+        NewContent::Quarantined { .. } => ("quarantined", &totals.quarantined),
+        NewContent::Test => ("test", &totals.test),
     };
     let kinds = match &delivery.content {
         NewContent::Events(events) if shared.live.is_watched() => {
@@ -83,26 +83,26 @@ async fn file(shared: Arc<Shared>, inlet: Arc<Inlet>, delivery: NewDelivery, beg
     };
     let (outcome, id, reply) = match stored {
         Ok(Accepted::New { id_reused }) => {
-            counter.inc();
+            new_total.inc();
             if id_reused {
-                counted.id_reused.inc();
+                totals.id_reused.inc();
             }
-            (outcome, Some(id), success(&inlet, id))
+            (new, Some(id), success(&inlet, id))
         }
         Ok(Accepted::Duplicate { original }) => {
-            counted.duplicate.inc();
+            totals.duplicate.inc();
             // Only what is durable counts as the original, and what is durable was answered with success.
-            counted.duplicate_after_ack.inc();
+            totals.duplicate_after_ack.inc();
             ("duplicate", Some(original), success(&inlet, original))
         }
         Err(error) => {
-            counted.failed.inc();
+            totals.failed.inc();
             tracing::debug!(source = %inlet.name, %error, "not stored");
             ("failed", None, failure())
         }
     };
     let took = clock::instant().saturating_duration_since(began);
-    counted.answered(took, inlet.deadline);
+    totals.answered(took, inlet.deadline);
     shared.live.tell(|| LiveItem::Delivery {
         at: received_at,
         source: inlet.name.to_string(),

@@ -29,13 +29,13 @@ pub(super) struct Inlet {
     pub(super) dedupe_fallback: Duration,
     pub(super) dedupe_window: Duration,
     pub(super) fan_out: FanOut,
-    pub(super) counted: Counted,
+    pub(super) totals: Totals,
     success: Reply,
 }
 
 /// What is counted for one source. Looked up once: looking up takes a lock.
 #[derive(Debug)]
-pub(super) struct Counted {
+pub(super) struct Totals {
     pub(super) accepted: Counter,
     pub(super) duplicate: Counter,
     pub(super) quarantined: Counter,
@@ -65,7 +65,7 @@ impl Inlet {
             dedupe_fallback: source.dedupe_fallback,
             dedupe_window: source.dedupe_window,
             fan_out: FanOut::of(routes, name),
-            counted: Counted::new(name, metrics),
+            totals: Totals::new(name, metrics),
             success: source.provider.profile().success,
             provider: source.provider.clone(),
         }
@@ -82,7 +82,7 @@ impl Inlet {
     }
 }
 
-impl Counted {
+impl Totals {
     pub(super) fn new(source: &Arc<str>, metrics: &Metrics) -> Self {
         let outcome = |outcome| {
             metrics.deliveries.get_or_create_owned(&OutcomeLabels { source: source.clone(), outcome })
