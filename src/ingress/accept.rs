@@ -228,3 +228,27 @@ fn is_only_that_connections(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingress::tests::support::{Client, Harness, good};
+
+    #[tokio::test]
+    async fn a_system_without_room_costs_idle_connections_not_the_loop() {
+        let (server, _all_ended) = Server::new(Harness::start().ingress);
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let mut client = Client(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+        server.take(listener.socket.accept().await.map(|(stream, _)| stream)).await;
+        client.write(&good("a")).await;
+        assert_eq!(client.answer().await.status(), 200);
+
+        server.take(Err(io::ErrorKind::ConnectionAborted.into())).await;
+        client.write(&good("a")).await;
+        assert_eq!(client.answer().await.status(), 200);
+
+        // EMFILE
+        server.take(Err(io::Error::from_raw_os_error(24))).await;
+        client.closed().await;
+    }
+}

@@ -18,7 +18,7 @@ use hyper::body::Body;
 use sha2::{Digest, Sha256};
 
 use super::{
-    body::{self, BodyError},
+    body::{BodyError, Room},
     filing::Filing,
     headers,
     inlet::{Inlet, Totals},
@@ -68,7 +68,8 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) live: Live,
     refused: Arc<RefusedLog>,
-    pub(super) clock: Arc<dyn Clock>,
+    clock: Arc<dyn Clock>,
+    room: Room,
     pub(super) limits: Limits,
 }
 
@@ -93,6 +94,7 @@ impl Ingress {
             live,
             refused,
             clock,
+            room: Room::new(limits.buffered_bytes),
             limits,
         }))
     }
@@ -140,29 +142,30 @@ impl Ingress {
     ) -> Response<Full<Bytes>> {
         let give_up_at = began + inlet.ours;
         let late_at = give_up_at.min(clock::instant() + self.0.limits.body_time);
-        let body = match body::read(body, self.0.limits.body_bytes, late_at).await {
-            Ok(body) => body,
+        let taken = match self.0.room.read(body, self.0.limits.body_bytes, late_at).await {
+            Ok(taken) => taken,
             Err(error) => {
                 let reply = self.turn_away(Some(inlet), &head.headers, None, error.into(), began);
                 return closing_if(true, reply);
             }
         };
+        let body = &taken.bytes;
         let now = self.0.clock.now();
         let request = provider::Request {
             query: head.uri.query(),
             headers: &head.headers,
-            body: &body,
+            body,
             path_secret_matched: secret.is_some(),
         };
         let verdict = match verify(&*inlet.provider, &request, now) {
             Ok(verdict) => verdict,
             Err(refusal) => {
                 let why = TurnedAway::new(StatusCode::UNAUTHORIZED, refusal.reason(), &refusal.to_string());
-                return self.turn_away(Some(inlet), &head.headers, Some(&body), why, began);
+                return self.turn_away(Some(inlet), &head.headers, Some(body), why, began);
             }
         };
         let dedupe =
-            DedupeKey::of(&inlet.name, &verdict, &body, !inlet.dedupe_fallback.is_zero()).map(|key| {
+            DedupeKey::of(&inlet.name, &verdict, body, !inlet.dedupe_fallback.is_zero()).map(|key| {
                 let window = if key.is_fallback() { inlet.dedupe_fallback } else { inlet.dedupe_window };
                 Dedupe { key, window }
             });
@@ -175,7 +178,7 @@ impl Ingress {
             sender_id,
             dedupe,
             headers: headers::to_keep(&head.headers, secret.as_ref()),
-            body,
+            body: body.clone(),
             content,
             give_up_at,
         };
@@ -254,6 +257,11 @@ impl From<BodyError> for TurnedAway {
             BodyError::TooLarge => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than the limit")
             }
+            BodyError::NoRoom => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "no_room",
+                "bodies that are still coming hold as much memory as they may",
+            ),
             BodyError::Late => {
                 Self::new(StatusCode::REQUEST_TIMEOUT, "late_body", "the body had not come in time")
             }
@@ -267,6 +275,9 @@ impl From<BodyError> for TurnedAway {
 pub(super) fn empty(status: StatusCode) -> Response<Full<Bytes>> {
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = status;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     reply
 }
 

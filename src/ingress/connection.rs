@@ -186,13 +186,12 @@ impl Watch {
         let (phase, since) = self.phase();
         since
             + match phase {
-                Phase::Idle if yielding => Duration::ZERO,
+                Phase::Idle | Phase::Lingering if yielding => Duration::ZERO,
                 Phase::Idle => limits.keep_alive,
                 Phase::Head if yielding => limits.header_time.min(PATIENCE),
                 Phase::Head => limits.header_time,
                 // The body, the store and the deadline have their own limits on the way of an answer.
                 Phase::Busy => return clock::instant() + limits.keep_alive,
-                Phase::Lingering if yielding => Duration::ZERO,
                 Phase::Lingering => limits.body_time,
             }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 use prometheus_client::metrics::counter::Counter;
 use tokio::{runtime::Handle, time::timeout_at};
@@ -98,7 +98,7 @@ async fn file(shared: Arc<Shared>, inlet: Arc<Inlet>, delivery: NewDelivery, beg
         Err(error) => {
             totals.failed.inc();
             tracing::debug!(source = %inlet.name, %error, "not stored");
-            ("failed", None, failure())
+            ("failed", None, empty(StatusCode::SERVICE_UNAVAILABLE))
         }
     };
     let took = clock::instant().saturating_duration_since(began);
@@ -121,12 +121,5 @@ fn success(inlet: &Inlet, id: DeliveryId) -> Reply {
     if let Ok(value) = HeaderValue::from_str(text) {
         reply.headers_mut().insert(HeaderName::from_static("doorbell-delivery"), value);
     }
-    reply
-}
-
-/// Not storable in time: the sender is to come again.
-fn failure() -> Reply {
-    let mut reply = empty(StatusCode::SERVICE_UNAVAILABLE);
-    reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     reply
 }

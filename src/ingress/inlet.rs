@@ -61,7 +61,7 @@ impl Inlet {
             provider_name: source.provider.name().into(),
             path_secrets: source.path_secrets.clone(),
             deadline: source.deadline,
-            ours: source.deadline - margin.min(source.deadline / 4),
+            ours: source.deadline.saturating_sub(margin.min(source.deadline / 4)),
             dedupe_fallback: source.dedupe_fallback,
             dedupe_window: source.dedupe_window,
             fan_out: FanOut::of(routes, name),

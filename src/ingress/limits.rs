@@ -18,6 +18,9 @@ pub struct Limits {
     pub body_time: Duration,
     /// How large a body may be, in bytes as sent (nothing is ever inflated); more is answered with 413. 1 MiB.
     pub body_bytes: usize,
+    /// How many bytes all bodies that come in several pieces may hold together; a body beyond that is answered with
+    /// 503. 128 MiB.
+    pub buffered_bytes: usize,
     /// How long a connection may stay open without a request. Longer than a proxy in front keeps its own, so that it
     /// is the proxy that closes. 75 s.
     pub keep_alive: Duration,
@@ -37,6 +40,7 @@ impl Default for Limits {
             header_bytes: 16 << 10,
             body_time: Duration::from_secs(1),
             body_bytes: 1 << 20,
+            buffered_bytes: 128 << 20,
             keep_alive: Duration::from_secs(75),
             connections: 4096,
             margin: Duration::from_millis(100),

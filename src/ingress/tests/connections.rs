@@ -10,7 +10,7 @@ use crate::ingress::Limits;
 
 #[tokio::test]
 async fn five_hundred_that_dribble_are_closed_while_good_deliveries_are_answered() {
-    let harness = Harness::with(Limits::default(), []).await;
+    let harness = Harness::with(Limits::default(), []);
     let mut dribblers: Vec<Client> = join_all((0..500).map(|_| harness.connect())).await;
     let dribbling = dribblers.iter_mut().enumerate().map(|(number, client)| async move {
         // Half of them over their headers, half over their body.
@@ -39,7 +39,7 @@ async fn five_hundred_that_dribble_are_closed_while_good_deliveries_are_answered
 #[tokio::test]
 async fn idle_connections_make_room_for_new_ones_the_longest_idle_first() {
     let limits = Limits { connections: 16, keep_alive: LONG, ..Limits::default() };
-    let harness = Harness::with(limits, []).await;
+    let harness = Harness::with(limits, []);
     let mut idle = Vec::new();
     for _ in 0..16 {
         let mut client = harness.connect().await;
@@ -66,7 +66,7 @@ async fn idle_connections_make_room_for_new_ones_the_longest_idle_first() {
 #[tokio::test]
 async fn those_that_dawdle_make_room_before_their_time_is_over() {
     let limits = Limits { connections: 16, header_time: LONG, keep_alive: LONG, ..Limits::default() };
-    let harness = Harness::with(limits, []).await;
+    let harness = Harness::with(limits, []);
     let mut dawdlers = join_all((0..64).map(|_| harness.connect())).await;
     for client in &mut dawdlers {
         // Those who found no room yet write into the backlog.
@@ -79,7 +79,7 @@ async fn those_that_dawdle_make_room_before_their_time_is_over() {
 #[tokio::test]
 async fn requests_under_way_are_never_closed_to_make_room() {
     let limits = Limits { connections: 8, ..Limits::default() };
-    let mut harness = Harness::with(limits, []).await;
+    let mut harness = Harness::with(limits, []);
     let gate = harness.gate();
     let mut busy = Vec::new();
     for _ in 0..8 {
@@ -99,7 +99,7 @@ async fn requests_under_way_are_never_closed_to_make_room() {
 
 #[tokio::test]
 async fn connections_are_counted_while_they_are_open() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     let mut client = harness.connect().await;
     client.write(&good("a")).await;
     client.answer().await;

@@ -14,7 +14,7 @@ fn generous() -> Limits {
 
 #[tokio::test]
 async fn a_body_that_says_it_is_too_large_is_not_even_begun() {
-    let mut harness = Harness::with(Limits { body_bytes: 10, ..generous() }, []).await;
+    let mut harness = Harness::with(Limits { body_bytes: 10, ..generous() }, []);
     assert_eq!(harness.send(&good("0123456789")).await.status(), 200);
     harness.begun.recv().await.unwrap();
 
@@ -33,7 +33,7 @@ async fn a_body_that_says_it_is_too_large_is_not_even_begun() {
 #[tokio::test]
 async fn a_body_that_grows_too_large_is_answered_while_it_is_still_coming() {
     let limits = Limits { body_bytes: 1 << 20, body_time: LONG, ..generous() };
-    let mut harness = Harness::with(limits, []).await;
+    let mut harness = Harness::with(limits, []);
     let mut client = harness.connect().await;
     client
         .write("POST /in/plain HTTP/1.1\r\nhost: h\r\nx-proof: right\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -56,7 +56,7 @@ async fn a_body_that_grows_too_large_is_answered_while_it_is_still_coming() {
 
 #[tokio::test]
 async fn a_sender_gets_to_read_the_413_although_it_is_still_writing() {
-    let harness = Harness::with(Limits { body_bytes: 10, ..generous() }, []).await;
+    let harness = Harness::with(Limits { body_bytes: 10, ..generous() }, []);
     let mut client = harness.connect().await;
     let body = "x".repeat(300_000);
     // All of it is written before anything is read, as simple clients do.
@@ -67,9 +67,37 @@ async fn a_sender_gets_to_read_the_413_although_it_is_still_writing() {
 }
 
 #[tokio::test]
+async fn bodies_that_dribble_share_what_memory_there_is() {
+    let harness = Harness::with(Limits { buffered_bytes: 10, ..generous() }, []);
+    let mut slow = harness.connect().await;
+    let request = good("0123456789");
+    let (head, tail) = request.split_at(request.len() - 2);
+    let (head, middle) = head.split_at(head.len() - 1);
+    // Each piece on its own, with a reply to another request in between: so it has been read before the next comes.
+    for piece in [head, middle] {
+        slow.write(piece).await;
+        assert_eq!(harness.send(&good("one piece needs no room")).await.status(), 200);
+    }
+    let mut other = harness.connect().await;
+    other.write(head).await;
+    assert_eq!(harness.send(&good("a")).await.status(), 200);
+    other.write(middle).await;
+    let answer = other.answer().await;
+    assert_eq!((answer.status(), answer.header("connection")), (503, Some("close")));
+    assert_eq!(harness.refusals("plain", "no_room"), 1);
+    slow.write(tail).await;
+    assert_eq!(slow.answer().await.status(), 200);
+    // What one held is free again.
+    slow.write(head).await;
+    assert_eq!(harness.send(&good("a")).await.status(), 200);
+    slow.write(&request[head.len()..]).await;
+    assert_eq!(slow.answer().await.status(), 200);
+}
+
+#[tokio::test]
 async fn headers_that_come_late_close_the_connection() {
     let limits = Limits { header_time: Duration::from_millis(100), ..generous() };
-    let harness = Harness::with(limits, []).await;
+    let harness = Harness::with(limits, []);
     // Nothing at all, half a request, half a second one.
     let mut silent = harness.connect().await;
     let mut slow = harness.connect().await;
@@ -86,7 +114,7 @@ async fn headers_that_come_late_close_the_connection() {
 #[tokio::test]
 async fn a_body_that_comes_late_is_answered_with_408() {
     let limits = Limits { body_time: Duration::from_millis(100), ..generous() };
-    let mut harness = Harness::with(limits, []).await;
+    let mut harness = Harness::with(limits, []);
     let mut client = harness.connect().await;
     let request = good("0123456789");
     client.write(&request[..request.len() - 1]).await;
@@ -100,7 +128,7 @@ async fn a_body_that_comes_late_is_answered_with_408() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_is_not_a_delivery() {
-    let mut harness = Harness::with(generous(), []).await;
+    let mut harness = Harness::with(generous(), []);
     let mut client = harness.connect().await;
     let request = good("0123456789");
     client.write(&request[..request.len() - 1]).await;
@@ -112,7 +140,7 @@ async fn a_body_that_breaks_off_is_not_a_delivery() {
 
 #[tokio::test]
 async fn headers_that_are_too_large_are_answered_with_431() {
-    let harness = Harness::with(generous(), []).await;
+    let harness = Harness::with(generous(), []);
     let fits = post("/in/plain", &format!("x-proof: right\r\nx-long: {}\r\n", "x".repeat(15 << 10)), "a");
     assert_eq!(harness.send(&fits).await.status(), 200);
     let exceeds = post("/in/plain", &format!("x-proof: right\r\nx-long: {}\r\n", "x".repeat(16 << 10)), "a");
@@ -121,7 +149,7 @@ async fn headers_that_are_too_large_are_answered_with_431() {
 
 #[tokio::test]
 async fn what_is_no_http_is_answered_with_400_and_does_no_harm() {
-    let harness = Harness::with(generous(), []).await;
+    let harness = Harness::with(generous(), []);
     assert_eq!(harness.send("\u{16}\u{3}\u{1} hello\r\n\r\n").await.status(), 400);
     assert_eq!(harness.send(&good("a")).await.status(), 200);
 }
@@ -133,7 +161,7 @@ async fn an_idle_connection_is_closed_when_its_time_is_over_and_not_before() {
         keep_alive: Duration::from_millis(500),
         ..generous()
     };
-    let harness = Harness::with(limits, []).await;
+    let harness = Harness::with(limits, []);
     let mut client = harness.connect().await;
     client.write(&good("a")).await;
     assert_eq!(client.answer().await.status(), 200);

@@ -2,8 +2,10 @@
 
 mod connections;
 mod deadlines;
+#[cfg(unix)]
+mod inheriting;
 mod limits;
 mod paths;
 mod replies;
 mod shutdown;
-mod support;
+pub(in crate::ingress) mod support;

@@ -4,7 +4,7 @@ use super::support::{Harness, post};
 
 #[tokio::test]
 async fn all_that_is_wrong_with_a_path_gets_the_same_reply() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     let wrong = [
         "/in/unknown",
         "/in/unknown/s2",
@@ -47,7 +47,7 @@ async fn all_that_is_wrong_with_a_path_gets_the_same_reply() {
 
 #[tokio::test]
 async fn every_valid_secret_opens_and_probes_are_answered() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     for path in ["/in/plain", "/in/locked/s%2F1", "/in/locked/s2", "/in/%6cocked/%732"] {
         let answer = harness.send(&format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n")).await;
         assert_eq!((answer.status(), answer.body.as_str()), (200, r#"{"status":"toy"}"#), "GET {path}");
@@ -62,7 +62,7 @@ async fn every_valid_secret_opens_and_probes_are_answered() {
 
 #[tokio::test]
 async fn the_path_is_decided_before_the_body_is_read() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     let answer = harness.send("POST /in/unknown HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\n").await;
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.header("connection"), Some("close"));
@@ -70,7 +70,7 @@ async fn the_path_is_decided_before_the_body_is_read() {
 
 #[tokio::test]
 async fn a_path_secret_is_nowhere_to_be_seen() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     let leaky = "x-original-uri: /in/locked/s%2F1\r\nreferer: http://h/in/locked/s/1\r\n";
     assert_eq!(harness.send(&post("/in/locked/s%2F1", leaky, "a")).await.status(), 200);
     let stored = format!("{:?}", harness.stored.recv().await.unwrap());
@@ -84,7 +84,7 @@ async fn a_path_secret_is_nowhere_to_be_seen() {
 
 #[tokio::test]
 async fn those_who_try_paths_do_not_push_out_what_an_operator_looks_for() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     harness.send(&post("/in/plain", "", "a")).await;
     for _ in 0..150 {
         harness.send("GET /wp-login.php HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await;

@@ -7,7 +7,7 @@ use crate::{delivery::IdGenerator, ingress::router, journal::NewContent, live::L
 
 #[tokio::test]
 async fn a_delivery_is_stored_whole_and_answered_as_its_sender_needs() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     let mut live = harness.live.watch();
     let request = post(
         "/in/plain?requestId=7",
@@ -42,7 +42,7 @@ async fn a_delivery_is_stored_whole_and_answered_as_its_sender_needs() {
 
 #[tokio::test]
 async fn an_event_that_no_route_wants_is_stored_all_the_same() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     assert_eq!(harness.send(&post("/in/locked/s2", "", "order.created")).await.status(), 200);
     let NewContent::Events(events) = harness.stored.recv().await.unwrap().content else { panic!() };
     assert!(events[0].routes.is_empty());
@@ -50,7 +50,7 @@ async fn an_event_that_no_route_wants_is_stored_all_the_same() {
 
 #[tokio::test]
 async fn a_duplicate_gets_the_success_reply_with_the_originals_id() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     let original = IdGenerator::new().unwrap().next(crate::clock::Timestamp::from_seconds(1), 0);
     harness.script(Script::Duplicate(original));
     let answer = harness.send(&good("a")).await;
@@ -63,7 +63,7 @@ async fn a_duplicate_gets_the_success_reply_with_the_originals_id() {
 
 #[tokio::test]
 async fn an_id_that_comes_with_another_body_is_its_own_delivery_and_counted() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     harness.script(Script::IdReused);
     assert_eq!(harness.send(&good("a")).await.status(), 200);
     assert_eq!(harness.metrics.id_reused.get_or_create(&Harness::labels("plain")).get(), 1);
@@ -72,7 +72,7 @@ async fn an_id_that_comes_with_another_body_is_its_own_delivery_and_counted() {
 
 #[tokio::test]
 async fn what_is_proved_but_can_not_be_read_is_kept_aside_and_answered_with_success() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     for (body, expected) in [("odd", "odd"), ("bug", "the provider panicked while reading this body")] {
         let answer = harness.send(&good(body)).await;
         assert_eq!((answer.status(), answer.body.as_str()), (200, r#"{"status":"toy"}"#));
@@ -86,7 +86,7 @@ async fn what_is_proved_but_can_not_be_read_is_kept_aside_and_answered_with_succ
 
 #[tokio::test]
 async fn a_test_is_stored_as_one_and_never_taken_for_a_repetition() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     assert_eq!(harness.send(&good("test")).await.status(), 200);
     let stored = harness.stored.recv().await.unwrap();
     assert!(matches!(stored.content, NewContent::Test) && stored.dedupe.is_none());
@@ -95,7 +95,7 @@ async fn a_test_is_stored_as_one_and_never_taken_for_a_repetition() {
 
 #[tokio::test]
 async fn what_proves_nothing_is_refused_alike_and_not_stored() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     let missing = harness.send(&post("/in/plain", "x-api-key: k\r\nuser-agent: u\r\n", "a")).await;
     let wrong = harness.send(&post("/in/plain", "x-proof: wrong\r\n", "a")).await;
     assert_eq!(missing.status(), 401);
@@ -118,7 +118,7 @@ async fn what_proves_nothing_is_refused_alike_and_not_stored() {
 
 #[tokio::test]
 async fn what_can_not_be_stored_is_answered_with_503() {
-    let harness = Harness::start().await;
+    let harness = Harness::start();
     for script in [Script::Unavailable, Script::TooLate] {
         harness.script(script);
         let answer = harness.send(&good("a")).await;
@@ -131,7 +131,7 @@ async fn what_can_not_be_stored_is_answered_with_503() {
 
 #[tokio::test]
 async fn senders_of_all_manners_are_answered() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
 
     // HTTP/1.0 closes after its reply.
     let mut client = harness.connect().await;
@@ -174,7 +174,7 @@ async fn senders_of_all_manners_are_answered() {
 
 #[tokio::test]
 async fn it_can_be_nested_in_an_axum_application() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     let app = axum::Router::new()
         .nest("/hooks", router(&harness.ingress))
         .merge(axum::Router::new().route("/", axum::routing::get(|| async { "home" })));

@@ -9,7 +9,7 @@ use crate::ingress::Limits;
 
 #[tokio::test]
 async fn a_request_under_way_ends_before_the_server_does() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     let gate = harness.gate();
     let mut client = harness.connect().await;
     client.write(&good("a")).await;
@@ -28,7 +28,7 @@ async fn a_request_under_way_ends_before_the_server_does() {
 
 #[tokio::test]
 async fn a_kept_alive_sender_is_told_before_its_connection_is_closed() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     let mut active = harness.connect().await;
     let mut idle = harness.connect().await;
     for client in [&mut active, &mut idle] {
@@ -50,7 +50,7 @@ async fn a_kept_alive_sender_is_told_before_its_connection_is_closed() {
 
 #[tokio::test]
 async fn who_has_connected_is_still_answered() {
-    let mut harness = Harness::start().await;
+    let mut harness = Harness::start();
     let mut clients = Vec::new();
     for _ in 0..20 {
         clients.push(harness.connect().await);
@@ -68,7 +68,7 @@ async fn who_has_connected_is_still_answered() {
 #[tokio::test]
 async fn what_does_not_end_within_the_grace_is_cut_off() {
     let limits = Limits { shutdown_grace: Duration::from_millis(50), ..Limits::default() };
-    let mut harness = Harness::with(limits, []).await;
+    let mut harness = Harness::with(limits, []);
     let gate = harness.gate();
     let mut client = harness.connect().await;
     client.write(&good("a")).await;

@@ -34,11 +34,11 @@ use crate::{
 };
 
 /// Longer than anything here takes on the slowest machine.
-pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(in crate::ingress) const LONG: Duration = Duration::from_secs(30);
 
 /// What the store does with the next deliveries.
 #[derive(Debug, Clone)]
-pub(super) enum Script {
+pub(in crate::ingress) enum Script {
     New,
     IdReused,
     Duplicate(DeliveryId),
@@ -49,7 +49,7 @@ pub(super) enum Script {
     Never,
 }
 
-pub(super) struct FakeStore {
+pub(in crate::ingress) struct FakeStore {
     script: Mutex<Script>,
     begun: mpsc::UnboundedSender<NewDelivery>,
     stored: mpsc::UnboundedSender<NewDelivery>,
@@ -137,7 +137,7 @@ fn unused<T>() -> Result<T, StoreError> {
 
 /// Proof: `x-proof: right`. The body is a list of kinds, or says what is to happen. `x-id` is the signed id.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Toy;
+pub(in crate::ingress) struct Toy;
 
 impl Provider for Toy {
     fn name(&self) -> &'static str {
@@ -185,25 +185,36 @@ impl Provider for Toy {
 }
 
 /// A running ingress with the sources `plain` (signed), `locked` (path secrets `s/1` and `s2`) and what a test adds.
-pub(super) struct Harness {
-    pub(super) address: SocketAddr,
-    pub(super) ingress: Ingress,
-    pub(super) metrics: Metrics,
-    pub(super) live: Live,
-    pub(super) refused: Arc<RefusedLog>,
-    pub(super) begun: mpsc::UnboundedReceiver<NewDelivery>,
-    pub(super) stored: mpsc::UnboundedReceiver<NewDelivery>,
+pub(in crate::ingress) struct Harness {
+    pub(in crate::ingress) address: SocketAddr,
+    pub(in crate::ingress) ingress: Ingress,
+    pub(in crate::ingress) metrics: Metrics,
+    pub(in crate::ingress) live: Live,
+    pub(in crate::ingress) refused: Arc<RefusedLog>,
+    pub(in crate::ingress) begun: mpsc::UnboundedReceiver<NewDelivery>,
+    pub(in crate::ingress) stored: mpsc::UnboundedReceiver<NewDelivery>,
     store: Arc<FakeStore>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
 }
 
 impl Harness {
-    pub(super) async fn start() -> Self {
-        Self::with(Limits::default(), []).await
+    pub(in crate::ingress) fn start() -> Self {
+        Self::with(Limits::default(), [])
     }
 
-    pub(super) async fn with(limits: Limits, more: impl IntoIterator<Item = (&'static str, Source)>) -> Self {
+    pub(in crate::ingress) fn with(
+        limits: Limits,
+        more: impl IntoIterator<Item = (&'static str, Source)>,
+    ) -> Self {
+        Self::on(Listener::bind(([127, 0, 0, 1], 0).into()).unwrap(), limits, more)
+    }
+
+    pub(in crate::ingress) fn on(
+        listener: Listener,
+        limits: Limits,
+        more: impl IntoIterator<Item = (&'static str, Source)>,
+    ) -> Self {
         let (begun_sender, begun) = mpsc::unbounded_channel();
         let (stored_sender, stored) = mpsc::unbounded_channel();
         let store = Arc::new(FakeStore {
@@ -231,7 +242,6 @@ impl Harness {
             clock: Arc::new(ManualClock::at(Timestamp::from_seconds(1_767_168_200))),
             limits,
         });
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(serve(listener, ingress.clone(), async move {
@@ -240,47 +250,47 @@ impl Harness {
         Self { address, ingress, metrics, live, refused, begun, stored, store, stop: Some(stop), server }
     }
 
-    pub(super) fn script(&self, script: Script) {
+    pub(in crate::ingress) fn script(&self, script: Script) {
         *self.store.script.lock().unwrap() = script;
     }
 
     /// Lets the store store nothing until a permit is added.
-    pub(super) fn gate(&self) -> Arc<Semaphore> {
+    pub(in crate::ingress) fn gate(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         self.script(Script::Gate(gate.clone()));
         gate
     }
 
-    pub(super) async fn connect(&self) -> Client {
+    pub(in crate::ingress) async fn connect(&self) -> Client {
         Client(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// One request on a connection of its own.
-    pub(super) async fn send(&self, request: &str) -> Answer {
+    pub(in crate::ingress) async fn send(&self, request: &str) -> Answer {
         let mut client = self.connect().await;
         client.write(request).await;
         client.answer().await
     }
 
-    pub(super) fn count(&self, source: &str, outcome: &'static str) -> u64 {
+    pub(in crate::ingress) fn count(&self, source: &str, outcome: &'static str) -> u64 {
         self.metrics.deliveries.get_or_create(&OutcomeLabels { source: source.into(), outcome }).get()
     }
 
-    pub(super) fn refusals(&self, source: &str, reason: &'static str) -> u64 {
+    pub(in crate::ingress) fn refusals(&self, source: &str, reason: &'static str) -> u64 {
         self.metrics.refusals.get_or_create(&RefusalLabels { source: source.into(), reason }).get()
     }
 
-    pub(super) fn labels(source: &str) -> SourceLabels {
+    pub(in crate::ingress) fn labels(source: &str) -> SourceLabels {
         SourceLabels { source: source.into() }
     }
 
     /// Begins the shutdown without waiting for its end.
-    pub(super) fn stop(&mut self) {
+    pub(in crate::ingress) fn stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
     /// Waits until the server has ended.
-    pub(super) async fn ended(self) {
+    pub(in crate::ingress) async fn ended(self) {
         tokio::time::timeout(LONG, self.server).await.expect("the server ends").unwrap();
     }
 }
@@ -296,28 +306,28 @@ fn route(name: &str, sources: SourceFilter, events: &str) -> Route {
 }
 
 /// A delivery with a right proof.
-pub(super) fn good(body: &str) -> String {
+pub(in crate::ingress) fn good(body: &str) -> String {
     post("/in/plain", "x-proof: right\r\n", body)
 }
 
-pub(super) fn post(path: &str, headers: &str, body: &str) -> String {
+pub(in crate::ingress) fn post(path: &str, headers: &str, body: &str) -> String {
     format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
-pub(super) struct Client(pub(super) TcpStream);
+pub(in crate::ingress) struct Client(pub(in crate::ingress) TcpStream);
 
 impl Client {
-    pub(super) async fn write(&mut self, text: &str) {
+    pub(in crate::ingress) async fn write(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
     /// The next reply.
-    pub(super) async fn answer(&mut self) -> Answer {
+    pub(in crate::ingress) async fn answer(&mut self) -> Answer {
         self.try_answer().await.expect("a reply")
     }
 
     /// The next reply; `None` if the server closed the connection without one.
-    pub(super) async fn try_answer(&mut self) -> Option<Answer> {
+    pub(in crate::ingress) async fn try_answer(&mut self) -> Option<Answer> {
         let head = self.head().await?;
         let length = head
             .lines()
@@ -329,7 +339,7 @@ impl Client {
     }
 
     /// The head of the next reply, for those to HEAD and interim ones.
-    pub(super) async fn head(&mut self) -> Option<String> {
+    pub(in crate::ingress) async fn head(&mut self) -> Option<String> {
         let reading = async {
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
@@ -345,28 +355,28 @@ impl Client {
     }
 
     /// Waits until the server has closed the connection, which it must do without another byte.
-    pub(super) async fn closed(&mut self) {
+    pub(in crate::ingress) async fn closed(&mut self) {
         assert!(self.head().await.is_none(), "nothing more was to come");
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) head: String,
-    pub(super) body: String,
+pub(in crate::ingress) struct Answer {
+    pub(in crate::ingress) head: String,
+    pub(in crate::ingress) body: String,
 }
 
 impl Answer {
-    pub(super) fn status(&self) -> u16 {
+    pub(in crate::ingress) fn status(&self) -> u16 {
         self.head[9..12].parse().unwrap()
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(in crate::ingress) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     /// All of it but the time.
-    pub(super) fn bytes(&self) -> String {
+    pub(in crate::ingress) fn bytes(&self) -> String {
         let head: Vec<_> = self.head.lines().filter(|line| !line.starts_with("date: ")).collect();
         format!("{}\n{}", head.join("\n"), self.body)
     }
