@@ -61,8 +61,8 @@ pub(crate) struct Ingress(Arc<Shared>);
 
 pub(super) struct Shared {
     paths: Paths,
-    /// Counts what is asked for under no source's name.
-    nowhere: Totals,
+    /// What counts as the source where the path names none.
+    nameless: (Arc<str>, Totals),
     pub(super) store: Arc<dyn Store>,
     ids: Arc<IdGenerator>,
     pub(super) metrics: Metrics,
@@ -87,7 +87,7 @@ impl Ingress {
             |(name, source): (&Arc<str>, &Source)| Inlet::new(name, source, &routes, limits.margin, &metrics);
         Self(Arc::new(Shared {
             paths: Paths::new(sources.iter().map(inlet)),
-            nowhere: Totals::new(&"".into(), &metrics),
+            nameless: ("".into(), Totals::new(&"".into(), &metrics)),
             store,
             ids,
             metrics,
@@ -194,8 +194,9 @@ impl Ingress {
         why: TurnedAway,
         began: Instant,
     ) -> Response<Full<Bytes>> {
-        let source: Arc<str> = inlet.map_or_else(|| "".into(), |inlet| inlet.name.clone());
-        inlet.map_or(&self.0.nowhere, |inlet| &inlet.totals).refused.inc();
+        let (nameless, nowhere) = &self.0.nameless;
+        let (source, totals) = inlet.map_or((nameless, nowhere), |inlet| (&inlet.name, &inlet.totals));
+        totals.refused.inc();
         self.0
             .metrics
             .refusals

@@ -8,7 +8,7 @@ use crate::{
     route::{Pattern, Route},
 };
 
-/// The routes that listen to one source.
+/// The routes that listen to one source: for deliveries that come in, and for stored ones that are routed afresh.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FanOut(Vec<(Arc<str>, Vec<Pattern>)>);
 
