@@ -12,8 +12,8 @@ mod event;
 pub mod hmac;
 mod json;
 pub mod kladana;
-
-mod named;
+mod mask;
+pub(crate) mod named;
 pub mod poster;
 pub mod quable;
 mod secret;
@@ -28,8 +28,9 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     event::{Decimal, EventError, FromEvent},
-    hmac::{Hmac, Preset},
+    hmac::{Hmac, Preset, SchemeError},
     kladana::Kladana,
+    mask::Mask,
     named::SettingError,
     poster::Poster,
     quable::Quable,
