@@ -8,6 +8,14 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+/// Reads a type from a JSON object. An array is none: serde would take its elements for the members, in their order.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
+    if json.trim_ascii_start().first() != Some(&b'{') {
+        return Err("it is not a JSON object".to_owned());
+    }
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
 /// A string's text, or a number's digits as they stand (so that neither size nor decimals are lost). `None` for
 /// everything else.
 pub(crate) fn scalar(raw: &RawValue) -> Option<Cow<'_, str>> {

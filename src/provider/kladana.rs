@@ -15,7 +15,7 @@ pub use self::{
 };
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, SenderId, Slices, Unparsable,
-    json::{or_default, text_or_nothing},
+    json::{object, or_default, text_or_nothing},
 };
 use crate::clock::Timestamp;
 
@@ -124,7 +124,7 @@ struct Meta<'a> {
 
 fn events(body: &[u8]) -> Result<Vec<ParsedEvent>, String> {
     let notification: Notification<'_> =
-        serde_json::from_slice(body).map_err(|error| format!("the body is not a JSON object: {error}"))?;
+        object(body).map_err(|error| format!("the body can't be read: {error}"))?;
     let whole =
         |kind: String| Ok(vec![ParsedEvent { kind, subject: None, occurred_at: None, data: Slices::WHOLE }]);
     match notification {

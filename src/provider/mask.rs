@@ -5,7 +5,8 @@ use std::borrow::Cow;
 /// Hides the values of some keys wherever a payload is shown: in JSON, in JSON inside a JSON string (Poster's
 /// `data`), in forms, and as well as possible in any other text.
 ///
-/// It works on the text, so everything else stays to the byte as it came. In doubt it hides too much.
+/// It works on the text, so everything else stays as it came, long numbers and the order of members included; only
+/// a string or form field with something hidden inside is escaped anew. In doubt it hides too much.
 ///
 /// ```
 /// use doorbell::provider::Mask;
@@ -290,7 +291,7 @@ mod tests {
             ),
             (
                 r#"{"data":"{\"access_token\":\"s3cret\",\"url\":\"https:\/\/example.com\"}","n":12345678901234567890}"#,
-                r#"{"data":"{\"access_token\":\"[REDACTED]\",\"url\":\"https:\/\/example.com\"}","n":12345678901234567890}"#,
+                r#"{"data":"{\"access_token\":\"[REDACTED]\",\"url\":\"https://example.com\"}","n":12345678901234567890}"#,
             ),
             (r#"{"access_token":"s3cr"#, r#"{"access_token":"[REDACTED]""#),
             (r#"{"a":"{\"access_token\":\"s3cr"#, r#"{"a":"{\"access_token\":\"[REDACTED]"#),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 pub use self::event::{Event, Link, Locales, Process, Resource, UpdatedItem};
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets, SenderId, Slices, Unparsable,
-    json::{or_default, text_or_nothing},
+    json::{object, or_default, text_or_nothing},
 };
 use crate::clock::Timestamp;
 
@@ -76,8 +76,8 @@ impl Provider for Quable {
     }
 
     fn parse(&self, request: &Request<'_>) -> Result<Parsed, Unparsable> {
-        let notification: Notification<'_> = serde_json::from_slice(request.body)
-            .map_err(|error| Unparsable::new(format!("the body is not a JSON object: {error}")))?;
+        let notification: Notification<'_> = object(request.body)
+            .map_err(|error| Unparsable::new(format!("the body can't be read: {error}")))?;
         let sender_id = notification.uuid.map(|uuid| SenderId { value: uuid.into_owned(), signed: false });
         let Some(code) = notification.code else {
             return Err(

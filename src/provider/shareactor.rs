@@ -12,7 +12,7 @@ pub use self::event::{Event, EventData};
 use super::{
     Encoding, KeyDecoding, KeyError, Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secret,
     Secrets, SenderId, Slices, Unparsable,
-    json::{or_default, scalar, text_or_nothing},
+    json::{object, or_default, scalar, text_or_nothing},
     signature::Algorithm,
 };
 use crate::clock::Timestamp;
@@ -142,8 +142,8 @@ impl Provider for Shareactor {
         if is_probe(request.body) {
             return Ok(Parsed::Test);
         }
-        let notification: Notification<'_> = serde_json::from_slice(request.body)
-            .map_err(|error| Unparsable::new(format!("the body is not a JSON object: {error}")))?;
+        let notification: Notification<'_> = object(request.body)
+            .map_err(|error| Unparsable::new(format!("the body can't be read: {error}")))?;
         let signed = self.is_signed(request);
         let sender_id = notification.id.and_then(oid).map(|id| SenderId { value: id.into_owned(), signed });
         let data = notification.data;

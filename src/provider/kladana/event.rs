@@ -10,7 +10,7 @@ use crate::{
     clock::Timestamp,
     provider::{
         EventError, FromEvent,
-        json::{or_default, text_or_nothing},
+        json::{object, or_default, text_or_nothing},
     },
 };
 
@@ -171,7 +171,7 @@ impl FromEvent for EntityEvent {
 const EXPECTED: &str = "a notification of Kladana's";
 
 fn read<'a, T: Deserialize<'a>>(kind: &str, data: &'a [u8]) -> Result<T, EventError> {
-    serde_json::from_slice(data).map_err(|error| EventError::new(kind, EXPECTED, error))
+    object(data).map_err(|error| EventError::new(kind, EXPECTED, error))
 }
 
 #[derive(Deserialize)]

@@ -8,7 +8,7 @@ use crate::{
     provider::{
         EventError, FromEvent,
         event::{id, optional_id},
-        json::or_default,
+        json::{object, or_default},
     },
 };
 
@@ -129,8 +129,8 @@ pub struct Process {
 
 impl FromEvent for Event {
     fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
-        let mut event: Self = serde_json::from_slice(data)
-            .map_err(|error| EventError::new(kind, "a notification of Quable's", error))?;
+        let mut event: Self =
+            object(data).map_err(|error| EventError::new(kind, "a notification of Quable's", error))?;
         if event.locales == Locales::default()
             && let Some(inner) = inner(&mut event.resource, "locales")
         {
@@ -147,7 +147,8 @@ impl FromEvent for Event {
 
 /// Moves a member out of the resource, if it is there and as expected.
 fn inner<T: for<'de> Deserialize<'de>>(resource: &mut Resource, name: &str) -> Option<T> {
-    let value = serde_json::from_value(resource.extra.get(name)?.clone()).ok()?;
+    // By way of text, because ids are read from the literals there.
+    let value = serde_json::from_str(&resource.extra.get(name)?.to_string()).ok()?;
     resource.extra.remove(name);
     Some(value)
 }

@@ -6,7 +6,11 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{date, oid};
 use crate::{
     clock::Timestamp,
-    provider::{EventError, FromEvent, event::optional_id, json::or_default},
+    provider::{
+        EventError, FromEvent,
+        event::optional_id,
+        json::{object, or_default},
+    },
 };
 
 /// A notification. Its shape is inferred from the vendor's API for events: everything in it may be missing.
@@ -68,8 +72,7 @@ impl EventData {
 
 impl FromEvent for Event {
     fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
-        serde_json::from_slice(data)
-            .map_err(|error| EventError::new(kind, "a notification of Shareactor's", error))
+        object(data).map_err(|error| EventError::new(kind, "a notification of Shareactor's", error))
     }
 }
 
