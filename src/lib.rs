@@ -18,6 +18,7 @@ pub mod provider;
 mod route;
 #[cfg(feature = "receiver")]
 mod source;
+pub mod testing;
 
 #[cfg(feature = "receiver")]
 pub use self::{
