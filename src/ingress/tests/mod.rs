@@ -9,3 +9,4 @@ mod paths;
 mod replies;
 mod shutdown;
 pub(in crate::ingress) mod support;
+mod vendors;

@@ -150,8 +150,8 @@ impl Provider for Toy {
         }
         match request.header("x-proof") {
             Some("right") => Ok(()),
-            Some(_) => Err(Refusal::WrongProof("x-proof")),
-            None => Err(Refusal::MissingProof("x-proof")),
+            Some(_) => Err(Refusal::WrongProof("x-proof".into())),
+            None => Err(Refusal::MissingProof("x-proof".into())),
         }
     }
 
