@@ -206,7 +206,9 @@ impl Slices {
             [one] => body.slice_ref(part(one)),
             parts => {
                 let mut data = BytesMut::with_capacity(parts.iter().map(|range| part(range).len()).sum());
-                parts.iter().for_each(|range| data.extend_from_slice(part(range)));
+                for range in parts {
+                    data.extend_from_slice(part(range));
+                }
                 data.freeze()
             }
         }
