@@ -140,3 +140,13 @@ fn shareactor() {
     };
     assert!(unparsable.reason.contains("`kind`"), "{unparsable}");
 }
+
+#[test]
+fn no_sample_shows_a_token() {
+    let body = sample("poster_application_added");
+    let shown = doorbell::provider::Mask::default().text(&body);
+    assert!(!shown.contains("0a1b2c3d") && shown.contains("[REDACTED]"), "{shown}");
+    assert!(serde_json::from_str::<serde_json::Value>(&shown).is_ok(), "{shown}");
+    let other = sample("poster_stock_changed");
+    assert_eq!(doorbell::provider::Mask::default().apply(&other), other);
+}
