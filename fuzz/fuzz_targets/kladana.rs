@@ -13,7 +13,8 @@ libfuzzer_sys::fuzz_target!(|body: &[u8]| {
     if let Ok(Parsed::Events { events, .. }) = provider.parse(&Request::new(&headers, body)) {
         for event in events.iter().take(16) {
             let data = event.data.of(&bytes);
-            let Ok(Parsed::Events { events: alone, .. }) = provider.parse(&Request::new(&headers, &data)) else {
+            let Ok(Parsed::Events { events: alone, .. }) = provider.parse(&Request::new(&headers, &data))
+            else {
                 panic!("an event is no notification of its own");
             };
             assert_eq!(alone.len(), 1);
