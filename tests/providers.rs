@@ -1,5 +1,7 @@
 //! Each provider's promises: what it takes, what it refuses and why, and what it reads.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may fail as the test itself")]
+
 #[path = "providers/samples.rs"]
 mod samples;
 #[path = "providers/schemes.rs"]
@@ -57,8 +59,8 @@ fn refused(verdict: Result<Verdict, Refusal>) -> &'static str {
     }
 }
 
-fn unsigned(value: &str) -> Option<SenderId> {
-    Some(SenderId { value: value.into(), signed: false })
+fn unsigned(value: &str) -> SenderId {
+    SenderId { value: value.into(), signed: false }
 }
 
 fn sample(name: &str) -> Vec<u8> {

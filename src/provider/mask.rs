@@ -54,7 +54,7 @@ impl Mask {
             return None;
         }
         if layers == 0 {
-            return Some(HIDDEN.to_vec());
+            return (text != HIDDEN).then(|| HIDDEN.to_vec());
         }
         let first = text.trim_ascii_start().first();
         let structured = if !matches!(first, Some(b'{' | b'[' | b'"')) && text.contains(&b'=') {
@@ -98,8 +98,12 @@ impl Mask {
             let replaced = if text.get(after) == Some(&b':') && self.is_key(&decoded) {
                 let value = skip_space(text, after + 1);
                 at = value_end(text, value);
+                let shown = [b"\"", HIDDEN, b"\""].concat();
+                if text.get(value..at) == Some(shown.as_slice()) {
+                    continue;
+                }
                 out.extend_from_slice(text.get(copied..value)?);
-                Some([b"\"", HIDDEN, b"\""].concat())
+                Some(shown)
             } else {
                 self.masked(decoded.as_bytes(), layers - 1).map(|inner| {
                     out.extend_from_slice(text.get(copied..start).unwrap_or_default());
@@ -132,7 +136,9 @@ impl Mask {
                 let raw_name = &pair[..=split];
                 // `data[access_token]`
                 let innermost = name.trim_end_matches(']').rsplit('[').next().unwrap_or_default();
-                let hidden = if self.is_key(innermost) {
+                let hidden = if value.as_bytes() == HIDDEN {
+                    return Cow::Borrowed(pair);
+                } else if self.is_key(innermost) {
                     HIDDEN.to_vec()
                 } else if let Some(inner) = self.masked(value.as_bytes(), layers - 1) {
                     form_urlencoded::byte_serialize(&inner).collect::<String>().into_bytes()

@@ -206,7 +206,9 @@ impl Slices {
             [one] => body.slice_ref(part(one)),
             parts => {
                 let mut data = BytesMut::with_capacity(parts.iter().map(|range| part(range).len()).sum());
-                parts.iter().for_each(|range| data.extend_from_slice(part(range)));
+                for range in parts {
+                    data.extend_from_slice(part(range));
+                }
                 data.freeze()
             }
         }
@@ -346,7 +348,7 @@ mod tests {
         let body = Bytes::from_static(b"[1,2,3]");
         assert_eq!(Slices::WHOLE.of(&body), body);
         assert_eq!(Slices::parts([0..1, 3..4, 6..7]).of(&body).as_ref(), b"[2]");
-        assert_eq!(Slices::parts([3..4]).of(&body).as_ref(), b"2");
+        assert_eq!(Slices::parts(std::iter::once(3..4)).of(&body).as_ref(), b"2");
         assert_eq!(Slices::parts([5..90, 0..1]).of(&body).as_ref(), b"[");
     }
 }

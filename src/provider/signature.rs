@@ -39,7 +39,9 @@ impl Algorithm {
                 Hmac::<$hash>::new_from_slice(key.expose()).map_or_else(
                     |_| Vec::new(),
                     |mut mac| {
-                        parts.iter().for_each(|part| mac.update(part));
+                        for part in parts {
+                            mac.update(part);
+                        }
                         mac.finalize().into_bytes().to_vec()
                     },
                 )

@@ -54,8 +54,7 @@ pub(super) fn of(sample: Sample, now: Timestamp, unique: u128) -> Vec<u8> {
         ),
         Sample::ShareactorVerify => String::new(),
         Sample::Github => format!(
-            r#"{{"ref":"refs/heads/main","after":"{:040x}","repository":{{"full_name":"demo/doorbell"}},"pusher":{{"name":"jane-roe"}}}}"#,
-            unique
+            r#"{{"ref":"refs/heads/main","after":"{unique:040x}","repository":{{"full_name":"demo/doorbell"}},"pusher":{{"name":"jane-roe"}}}}"#
         ),
         Sample::Stripe => format!(
             r#"{{"id":"evt_{}","object":"event","created":{seconds},"type":"invoice.paid","data":{{"object":{{"id":"in_demo_1","amount_paid":4200}}}}}}"#,

@@ -42,7 +42,7 @@ fn ids_kinds_and_times_are_read_where_the_scheme_says() {
     };
     // The header is not signed; a missing kind is looked for in the next place.
     let (id, events) = read(br#"{"data":{"type":"a.b"}}"#, &[("x-kind", "other")]);
-    assert_eq!((id, events[0].kind.as_str()), (unsigned("7"), "a.b"));
+    assert_eq!((id, events[0].kind.as_str()), (Some(unsigned("7")), "a.b"));
     assert_eq!(read(b"a form=1", &[("x-kind", "other")]).1[0].kind, "other");
     assert_eq!(read(b"{\"data\":{\"type\":{}}}", &[]).1[0].kind, "event");
 

@@ -58,7 +58,7 @@ fn poster() {
         };
         match (case.expect.as_str(), reason) {
             ("valid", None) if case.body.contains("test") => {
-                assert_eq!(verdict, Ok(Verdict::Test), "{}", case.id)
+                assert_eq!(verdict, Ok(Verdict::Test), "{}", case.id);
             }
             ("valid", None) => {
                 let (sender_id, events) = accepted(verdict);

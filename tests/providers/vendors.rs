@@ -172,16 +172,21 @@ fn quable_compares_the_whole_authorization() {
 #[test]
 fn quable_quarantines_what_names_no_event() {
     let quable = Quable::path_secret_only().insecure();
-    for (body, id) in
-        [("[]", None), (r#"{"uuid":"u"}"#, unsigned("u")), (r#"{"uuid":"u","code":{}}"#, unsigned("u"))]
-    {
+    for (body, id) in [
+        ("[]", None),
+        (r#"{"uuid":"u"}"#, Some(unsigned("u"))),
+        (r#"{"uuid":"u","code":{}}"#, Some(unsigned("u"))),
+    ] {
         let verdict = verify(&quable, body.as_bytes());
         let Ok(Verdict::Quarantine(unparsable)) = verdict else { panic!("{body}: {verdict:?}") };
         assert_eq!(unparsable.sender_id, id, "{body}");
     }
     let (id, events) =
         accepted(verify(&quable, br#"{"code":"Teapot.Boil","resource":7,"created_at":0,"uuid":5}"#));
-    assert_eq!((id, events[0].kind.as_str(), &events[0].subject), (unsigned("5"), "teapot.boil", &None));
+    assert_eq!(
+        (id, events[0].kind.as_str(), &events[0].subject),
+        (Some(unsigned("5")), "teapot.boil", &None)
+    );
 }
 
 fn poster_body(fields: &str, signed: &str) -> String {

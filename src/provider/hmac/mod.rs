@@ -94,12 +94,9 @@ impl Hmac {
     /// If `id` can't stand in a header.
     pub fn sign(&self, id: &str, now: Timestamp, body: &[u8]) -> Result<HeaderMap, InvalidHeaderValue> {
         let mut headers = HeaderMap::new();
-        let Some((Variant { scheme, keys }, key)) =
-            self.variants.first().and_then(|variant| Some((variant, variant.keys.iter().next()?)))
-        else {
-            return Ok(headers);
-        };
-        let _ = keys;
+        // A provider has at least one scheme, and that at least one key.
+        let first = self.variants.first().and_then(|first| Some((&first.scheme, first.keys.iter().next()?)));
+        let Some((scheme, key)) = first else { return Ok(headers) };
         let time = now.as_seconds().to_string();
         let parts = scheme.signed.fill(Values { id, timestamp: &time, body });
         let digest = scheme.algorithm.sign(key, &parts);
