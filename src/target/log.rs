@@ -32,7 +32,8 @@ impl Handler for LogTarget {
     }
 }
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod tests {
     use std::{
         io::{self, Write},

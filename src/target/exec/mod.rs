@@ -44,7 +44,7 @@ pub struct ExecTarget(Arc<Program>);
 
 #[derive(Clone)]
 struct Program {
-    program: String,
+    path: String,
     arguments: Vec<String>,
     environment: Vec<(OsString, OsString)>,
     concurrency: NonZeroUsize,
@@ -74,7 +74,7 @@ impl ExecTarget {
         }
         let inherited = INHERITED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
         Ok(Self(Arc::new(Program {
-            program,
+            path: program,
             arguments,
             environment: inherited.collect(),
             concurrency: NonZeroUsize::MIN.saturating_add(7),
@@ -109,25 +109,25 @@ impl Handler for ExecTarget {
 impl fmt::Debug for ExecTarget {
     /// Only the program: arguments and environment may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ExecTarget").field(&self.0.program).finish()
+        f.debug_tuple("ExecTarget").field(&self.0.path).finish()
     }
 }
 
 impl Program {
     async fn run(&self, job: Job) -> Result<(), HandlerError> {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(&self.path);
         command
             .args(&self.arguments)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.envs(metadata(&job));
-        let ended = process::run(command, &job.data).await.map_err(|error| {
-            HandlerError::retry(CannotRun { program: self.program.clone(), source: error })
-        })?;
+        let ended = process::run(command, &job.data)
+            .await
+            .map_err(|error| HandlerError::retry(CannotRun { program: self.path.clone(), source: error }))?;
         if ended.status.success() {
             return Ok(());
         }
-        let mut error = format!("{:?} ended with {}", self.program, ended.status);
+        let mut error = format!("{:?} ended with {}", self.path, ended.status);
         if !ended.stderr.is_empty() {
             error.push_str(": ");
             error.push_str(&ended.stderr);

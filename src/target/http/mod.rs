@@ -69,7 +69,7 @@ use crate::{
 pub struct HttpTarget {
     url: Url,
     keys: SigningKeys,
-    gate: Gate,
+    gate: Arc<Gate>,
 }
 
 /// How an HTTP target is called.
@@ -111,7 +111,7 @@ impl HttpTarget {
         Ok(Self {
             url: parsed,
             keys: SigningKeys::parse(&options.secrets)?,
-            gate: Gate::new(options.concurrency, options.rate, options.breaker),
+            gate: Arc::new(Gate::new(options.concurrency, options.rate, options.breaker)),
         })
     }
 
@@ -121,7 +121,7 @@ impl HttpTarget {
             origin: self.url.origin().ascii_serialization(),
             url: self.url,
             keys: self.keys,
-            gate: Arc::new(self.gate),
+            gate: self.gate,
             client: client.clone(),
         }))
     }

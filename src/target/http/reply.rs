@@ -66,11 +66,11 @@ impl Reply {
         if self.status.is_redirection() {
             error.push_str("; redirects are not followed, so the target's url must be the final one");
             if let Some(elsewhere) = &self.elsewhere {
-                error.push_str(&format!(" (it points to {elsewhere})"));
+                error.extend([" (it points to ", elsewhere, ")"]);
             }
         }
         if !excerpt.is_empty() {
-            error.push_str(&format!(": {excerpt}"));
+            error.extend([": ", excerpt]);
         }
         Settled::Failed(match (self.status, self.retry_after) {
             (StatusCode::GONE, _) => HandlerError::dead(error),
@@ -83,12 +83,11 @@ impl Reply {
 /// Reads seconds or an HTTP date. A time that is zero or over says nothing: the route's schedule then counts.
 fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
-    let after = match value.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let at = DateTimeParser::new().parse_timestamp(value).ok()?;
-            Timestamp::from_millis(at.as_millisecond()).since(now)
-        }
+    let after = if let Ok(seconds) = value.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = DateTimeParser::new().parse_timestamp(value).ok()?;
+        Timestamp::from_millis(at.as_millisecond()).since(now)
     };
     (!after.is_zero()).then(|| after.min(LONGEST_RETRY_AFTER))
 }
