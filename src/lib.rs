@@ -18,6 +18,8 @@ pub mod provider;
 mod route;
 #[cfg(feature = "receiver")]
 mod source;
+#[cfg(feature = "receiver")]
+pub mod target;
 pub mod testing;
 
 #[cfg(feature = "receiver")]
