@@ -24,13 +24,13 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub(super) async fn live(State(context): State<Context>) -> impl IntoResponse {
     let closed = context.live.closed();
     let events = BroadcastStream::new(context.live.watch())
-        .map(|item| Ok::<_, Infallible>(to_event(item)))
+        .map(|item| Ok::<_, Infallible>(to_event(&item)))
         .take_until(closed);
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
-fn to_event(item: Result<LiveItem, BroadcastStreamRecvError>) -> Event {
-    let (name, data) = match &item {
+fn to_event(item: &Result<LiveItem, BroadcastStreamRecvError>) -> Event {
+    let (name, data) = match item {
         Ok(item @ LiveItem::Delivery { .. }) => ("delivery", json!(item)),
         Ok(item @ LiveItem::Attempt { .. }) => ("attempt", json!(item)),
         Err(BroadcastStreamRecvError::Lagged(items)) => {

@@ -57,7 +57,7 @@ pub(crate) struct AdminContext {
     /// The tokens that open this listener; with none it stays shut.
     pub(crate) token: Secrets,
     /// Hides what a payload holds and nobody should see.
-    pub(crate) mask: Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>,
+    pub(crate) mask: Masking,
     /// Whether this process is about to stop, so that a load balancer should look elsewhere.
     pub(crate) draining: Arc<AtomicBool>,
 }
@@ -67,6 +67,9 @@ impl fmt::Debug for AdminContext {
         f.debug_struct("AdminContext").finish_non_exhaustive()
     }
 }
+
+/// Copies a payload without the secrets in it.
+pub(crate) type Masking = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 type Context = Arc<AdminContext>;
 

@@ -173,13 +173,13 @@ async fn bulk_one(
     };
     let wanted = Wanted { kind: filter.kind.clone(), state, ..Wanted::default() };
     let mut done = Replayed::default();
-    if afresh::is_needed(summary, &wanted) {
-        if let Some(record) = context.store.delivery(summary.id).await? {
-            match afresh::route(context, &record, &wanted).await {
-                Ok(routed) => done = routed,
-                Err(Trouble::Store(error)) => return Err(error),
-                Err(Trouble::NoSource(_) | Trouble::Unreadable(_)) => done.unreadable = 1,
-            }
+    if afresh::is_needed(summary, &wanted)
+        && let Some(record) = context.store.delivery(summary.id).await?
+    {
+        match afresh::route(context, &record, &wanted).await {
+            Ok(routed) => done = routed,
+            Err(Trouble::Store(error)) => return Err(error),
+            Err(Trouble::NoSource(_) | Trouble::Unreadable(_)) => done.unreadable = 1,
         }
     }
     let only_afresh =

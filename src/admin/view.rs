@@ -38,6 +38,7 @@ pub(crate) struct DeliveryView {
 }
 
 /// What a replay did.
+#[expect(clippy::struct_field_names, reason = "the names are the API's")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Replayed {
     /// Jobs that were queued.

@@ -147,8 +147,6 @@ pub(crate) enum ApiError {
     Url { url: String, why: String },
     #[error("the admin token holds characters that no HTTP header can carry; visible ASCII expected")]
     Token,
-    #[error("{0}")]
-    Usage(String),
     #[error("no answer from {url}: {why}; is the service running, and is --url its admin listener?")]
     Unreachable { url: String, why: String },
     #[error(
@@ -178,8 +176,7 @@ impl ApiError {
 
     pub(super) fn code(&self) -> u8 {
         match self {
-            Self::Url { .. } | Self::Token | Self::Usage(_) => 2,
-            Self::Problem { status: 400 | 401, .. } => 2,
+            Self::Url { .. } | Self::Token | Self::Problem { status: 400 | 401, .. } => 2,
             _ => 1,
         }
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{
     client::{Api, ApiError, shaped},
     conditions::{self, Conditions},
-    output::{Output, table},
+    output::{Output, line, table},
     replay::{self, counted},
 };
 use crate::{
@@ -119,18 +119,8 @@ async fn dead_of(api: &Api, id: Uuid) -> Result<Vec<JobId>, ApiError> {
 
 async fn discard(which: Which, api: &Api, out: Output) -> Result<ExitCode, ApiError> {
     let mut done = Discarded::default();
-    let mut cursor = None;
-    // Page by page: there may be more of them than fit into memory.
-    while which.all {
-        let mut query = which.conditions.to_query();
-        query.extend([("state", "dead".to_owned()), ("limit", "500".to_owned())]);
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
-        let page: JobsPage = shaped(&api.get("/api/jobs", &query).await?)?;
-        done.add(api, page.jobs.into_iter().map(|job| job.id)).await?;
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
+    if which.all {
+        done.add_all(api, &which.conditions).await?;
     }
     for id in which.ids {
         match dead_of(api, id).await {
@@ -157,6 +147,22 @@ struct Discarded {
 }
 
 impl Discarded {
+    /// Page by page: there may be more of them than fit into memory.
+    async fn add_all(&mut self, api: &Api, conditions: &Conditions) -> Result<(), ApiError> {
+        let mut cursor = None;
+        loop {
+            let mut query = conditions.to_query();
+            query.extend([("state", "dead".to_owned()), ("limit", "500".to_owned())]);
+            query.extend(cursor.map(|cursor| ("cursor", cursor)));
+            let page: JobsPage = shaped(&api.get("/api/jobs", &query).await?)?;
+            self.add(api, page.jobs.into_iter().map(|job| job.id)).await?;
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     async fn add(&mut self, api: &Api, jobs: impl IntoIterator<Item = JobId>) -> Result<(), ApiError> {
         let mut steps = stream::iter(jobs)
             .map(|job| async move { api.post(&format!("/api/jobs/{job}/discard"), &[], None).await })
@@ -193,7 +199,7 @@ pub(super) fn text(page: &Value) -> Result<String, ApiError> {
         .collect();
     let mut text = table(["DIED", "JOB", "ROUTE", "KIND", "ATTEMPTS", "ERROR"], &rows);
     if page.next.is_some() {
-        text += "There are more; see --limit.\n";
+        line(&mut text, "There are more; see --limit.");
     }
     Ok(text)
 }

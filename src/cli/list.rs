@@ -1,6 +1,6 @@
 //! `doorbell list`: what came in.
 
-use std::{fmt::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     client::{Api, ApiError, shaped},
     conditions::{self, Conditions},
-    output::{Output, table},
+    output::{Output, line, table},
 };
 use crate::{
     admin::view::DeliveriesPage,
@@ -58,8 +58,7 @@ pub(super) fn text(page: &Value) -> Result<String, ApiError> {
         .collect();
     let mut text = table(["RECEIVED", "ID", "SOURCE", "KIND", "STATE"], &rows);
     if page.next.is_some() {
-        // Writing to a string can't fail.
-        let _ = writeln!(text, "There are more; see --limit.");
+        line(&mut text, "There are more; see --limit.");
     }
     Ok(text)
 }

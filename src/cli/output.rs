@@ -1,7 +1,7 @@
 //! How the commands print: aligned text for people, the API's JSON for programs.
 
 use std::{
-    fmt::Write as _,
+    fmt::{Display, Write as _},
     io::{self, Write as _},
 };
 
@@ -23,15 +23,21 @@ impl Output {
         answer: &Value,
         text: impl FnOnce(&Value) -> Result<String, ApiError>,
     ) -> Result<(), ApiError> {
-        if self.json { self.print(&format!("{answer:#}\n")) } else { self.print(&text(answer)?) }
+        Self::print(&if self.json { format!("{answer:#}\n") } else { text(answer)? })
     }
 
     /// Prints text as it is.
-    pub(crate) fn print(self, text: &str) -> Result<(), ApiError> {
+    pub(crate) fn print(text: &str) -> Result<(), ApiError> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         Ok(stdout.flush()?)
     }
+}
+
+/// Adds a line to the text.
+pub(super) fn line(text: &mut String, line: impl Display) {
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "{line}");
 }
 
 /// Columns, each as wide as its widest cell. The last one is not padded.
@@ -66,7 +72,11 @@ pub(super) fn plain(text: &str) -> String {
 
 /// Text from outside in its lines, each indented, without characters that a terminal would obey.
 pub(super) fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {}\n", plain(&line.replace('\t', "    ")))).collect()
+    let mut out = String::new();
+    for each in text.lines() {
+        line(&mut out, format_args!("  {}", plain(&each.replace('\t', "    "))));
+    }
+    out
 }
 
 /// JSON on as many lines as it takes to read it. Only blanks between its tokens change: numbers, keys and their order
@@ -99,7 +109,7 @@ pub(super) fn readable(text: &str) -> String {
             }
             '{' | '[' => {
                 out.push(c);
-                while chars.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                while chars.next_if(char::is_ascii_whitespace).is_some() {}
                 if let Some(end) = chars.next_if(|&next| next == '}' || next == ']') {
                     out.push(end);
                 } else {

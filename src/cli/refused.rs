@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     client::{Api, ApiError, shaped},
-    output::{Output, indented, table},
+    output::{self, Output, indented, table},
 };
 
 /// Show the last refused requests, with what their senders were not told
@@ -62,7 +62,7 @@ pub(super) fn text(answer: &Value, headers: bool) -> Result<String, ApiError> {
     let mut lines = lines.lines();
     let mut text = lines.next().map(|titles| format!("{titles}\n")).unwrap_or_default();
     for (line, request) in lines.zip(&answer.refused) {
-        text += &format!("{line}\n");
+        output::line(&mut text, line);
         if headers {
             let headers = request
                 .headers
@@ -73,7 +73,10 @@ pub(super) fn text(answer: &Value, headers: bool) -> Result<String, ApiError> {
     }
     let shown = answer.refused.len() as u64;
     if answer.total > shown {
-        text += &format!("The last {shown} of {} since the service started.\n", answer.total);
+        output::line(
+            &mut text,
+            format_args!("The last {shown} of {} since the service started.", answer.total),
+        );
     }
     Ok(text)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     client::{Api, ApiError, shaped},
     conditions::{self, Conditions},
-    output::Output,
+    output::{Output, line},
 };
 use crate::admin::view::Replayed;
 
@@ -100,11 +100,15 @@ pub(super) fn text(answer: &Value) -> Result<String, ApiError> {
         counted(done.deliveries, "delivery", "deliveries")
     );
     if done.unrouted > 0 {
-        text += &format!("No route wants {}.\n", counted(done.unrouted, "event", "events"));
+        let events = counted(done.unrouted, "event", "events");
+        line(&mut text, format_args!("No route wants {events}."));
     }
     if done.unreadable > 0 {
         let deliveries = counted(done.unreadable, "delivery", "deliveries");
-        text += &format!("{deliveries} can't be read or routed; replay one by its id to see why.\n");
+        line(
+            &mut text,
+            format_args!("{deliveries} can't be read or routed; replay one by its id to see why."),
+        );
     }
     Ok(text)
 }

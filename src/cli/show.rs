@@ -1,6 +1,6 @@
 //! `doorbell show`: all of one delivery.
 
-use std::{fmt::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     client::{Api, ApiError, shaped},
     list,
-    output::{Output, indented, plain, readable, table},
+    output::{Output, indented, line, plain, readable, table},
 };
 use crate::{admin::view::DeliveryView, clock::Timestamp};
 
@@ -32,7 +32,7 @@ pub(super) fn text(delivery: &Value) -> Result<String, ApiError> {
     let mut text = facts(&delivery);
     let mut section = |title: &str, content: String| {
         if !content.is_empty() {
-            text.push_str(&format!("\n{title}\n"));
+            line(&mut text, format_args!("\n{title}"));
             text.push_str(&content);
         }
     };
@@ -65,8 +65,7 @@ fn facts(delivery: &DeliveryView) -> String {
         ("Reason", summary.reason.clone()),
     ] {
         if let Some(value) = value {
-            // Writing to a string can't fail.
-            let _ = writeln!(text, "{name:<12} {}", plain(&value));
+            line(&mut text, format_args!("{name:<12} {}", plain(&value)));
         }
     }
     text

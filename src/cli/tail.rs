@@ -36,7 +36,7 @@ pub(crate) async fn run(args: TailArgs, api: &Api, out: Output) -> Result<ExitCo
     let mut feed = api.feed().await?;
     while let Some(event) = feed.next().await? {
         if args.wants(&event) {
-            out.print(&if out.json { format!("{event}\n") } else { line(&event) })?;
+            Output::print(&if out.json { format!("{event}\n") } else { line(&event) })?;
         }
     }
     eprintln!("doorbell: the service has ended the feed");
