@@ -13,6 +13,7 @@ mod replay;
 mod stats;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod token;
 pub(crate) mod view;
 
 use std::{
@@ -68,7 +69,7 @@ impl fmt::Debug for AdminContext {
     }
 }
 
-/// Copies a payload without the secrets in it.
+/// Copies a payload with its secrets masked.
 pub(crate) type Masking = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 
 type Context = Arc<AdminContext>;

@@ -40,6 +40,9 @@ async fn everything_needs_the_token() {
             assert_eq!(answer.header("cache-control"), "no-store");
         }
     }
+    // Nor does the listener say without it which methods a path takes.
+    let post = Request::builder().method("POST").uri("/api/stats").body(Body::empty()).unwrap();
+    Answer::of(fixture.router().oneshot(post).await.unwrap()).await.is_problem(401, &[]);
     for right in ["Bearer opensesame", "bearer older"] {
         assert_eq!(get_with(&fixture, "/api/stats", Some(right)).await.status, 200);
     }
