@@ -1,5 +1,9 @@
 //! Doorbell answers webhooks for senders that neither wait nor ask twice.
 
+#[cfg(feature = "admin")]
+mod admin;
+#[cfg(feature = "cli")]
+mod cli;
 pub mod clock;
 #[cfg(feature = "receiver")]
 pub mod delivery;
