@@ -1,6 +1,10 @@
 //! Doorbell answers webhooks for senders that neither wait nor ask twice.
 
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
+#[cfg(feature = "cli")]
+pub mod config;
 #[cfg(feature = "receiver")]
 pub mod delivery;
 #[cfg(feature = "receiver")]

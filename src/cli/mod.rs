@@ -1,0 +1,156 @@
+//! The `doorbell` command: one file a subcommand.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+mod check;
+mod init;
+mod output;
+mod verify;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use self::output::Output;
+use crate::config::{Config, ConfigError, JournalConfig};
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come here too. If not even that can be printed, nobody is there to be told.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let output = Output { json: cli.global.json };
+    let result = match cli.command {
+        Command::Init(args) => init::run(&args, &cli.global, output),
+        Command::Check(args) => check::run(&args, &cli.global, output),
+        Command::Verify(args) => verify::run(args, &cli.global, output),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Receives webhooks from senders that neither wait nor ask twice.
+#[derive(Debug, Parser)]
+#[command(name = "doorbell", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file [default: doorbell.toml, where there is one]
+    #[arg(long, short, global = true, value_name = "FILE", env = "DOORBELL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The admin address of the running service [default: as configured]
+    #[arg(long, global = true, value_name = "URL", env = "DOORBELL_URL")]
+    pub(crate) url: Option<reqwest::Url>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented configuration file
+    Init(init::InitArgs),
+    /// Say what is wrong in the configuration, and what would be lost in which failure
+    Check(check::CheckArgs),
+    /// Check one request's proof and show what it holds; its body is read from the standard input
+    Verify(verify::VerifyArgs),
+}
+
+impl Global {
+    /// The configuration: the named file, or `doorbell.toml` where there is one, or else the embedded default.
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        self.load_or(Config::embedded_default)
+    }
+
+    /// The same, but without writing anything: made-up secrets that are not kept yet are not kept now either.
+    pub(crate) fn preview(&self) -> Result<Loaded, Failure> {
+        self.load_or(Config::embedded_preview)
+    }
+
+    fn load_or(&self, default: impl FnOnce(&Path) -> Result<Config, ConfigError>) -> Result<Loaded, Failure> {
+        let default_file = Path::new(Config::DEFAULT_FILE);
+        let file = self.config.clone().or_else(|| default_file.exists().then(|| default_file.to_owned()));
+        let config = match &file {
+            Some(file) => Config::load(file),
+            None => default(&JournalConfig::default().dir),
+        };
+        Ok(Loaded { config: config?, file })
+    }
+}
+
+/// A configuration, and where it came from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// `None`: the embedded default.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Why a subcommand did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It was asked for something that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is not right.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// It could not be done.
+    #[error("{0}")]
+    Failed(String),
+    /// It could not be done, and the output says so already.
+    #[error("failed")]
+    Reported(u8),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) | Self::Config(_) => USAGE,
+            Self::Failed(_) => FAILED,
+            Self::Reported(code) => *code,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_subcommand() {
+        for line in [["doorbell", "--json", "check"], ["doorbell", "check", "--json"]] {
+            assert!(Cli::try_parse_from(line).unwrap().global.json, "{line:?}");
+        }
+    }
+}
