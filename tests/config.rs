@@ -328,3 +328,30 @@ fn no_secret_is_ever_printed() {
     let printed = format!("{config:?} {:?} {}", config.check(), config.check());
     assert!(!printed.contains(SECRET) && !printed.contains("MDEyMzQ1"), "{printed}");
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,200}") {
+            let _ = parse(&text);
+        }
+
+        /// Cutting or changing a right configuration anywhere is an error or still right, never a panic; and no
+        /// error shows a secret.
+        #[test]
+        fn no_change_makes_the_parser_panic(at in 0..DESIGN.len(), cut in 0..40usize, put in "[\\PC\n]{0,8}") {
+            let end = (at + cut).min(DESIGN.len());
+            if let (Some(before), Some(after)) = (DESIGN.get(..at), DESIGN.get(end..)) {
+                let shown = match parse(&format!("{before}{put}{after}")) {
+                    Ok(config) => format!("{config:?} {}", config.check()),
+                    Err(error) => error.to_string(),
+                };
+                prop_assert!(!shown.contains(SECRET), "{shown}");
+            }
+        }
+    }
+}

@@ -31,7 +31,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Init(args) => init::run(&args, &cli.global, output),
         Command::Check(args) => check::run(&args, &cli.global, output),
-        Command::Verify(args) => verify::run(args, &cli.global, output),
+        Command::Verify(args) => verify::run(&args, &cli.global, output),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

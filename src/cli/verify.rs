@@ -26,14 +26,14 @@ pub(super) struct VerifyArgs {
     #[arg(value_parser = provider, required_unless_present = "source", conflicts_with = "source")]
     provider: Option<ProviderKind>,
     /// Take provider and secrets from this source of the configuration
-    #[arg(long, value_name = "NAME", conflicts_with = "secret")]
+    #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// The secret (for quable: the Authorization value); several while one is rotated out
     #[arg(long, env = "DOORBELL_SECRET", hide_env_values = true)]
     secret: Vec<String>,
     /// A header of the request, such as 'Content-Type: application/json'
-    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
-    header: Vec<(HeaderName, HeaderValue)>,
+    #[arg(long, value_name = "NAME: VALUE")]
+    header: Vec<String>,
     /// The query string, without its question mark
     #[arg(long)]
     query: Option<String>,
@@ -45,17 +45,18 @@ pub(super) struct VerifyArgs {
     now: Option<Timestamp>,
 }
 
-pub(super) fn run(args: VerifyArgs, global: &Global, output: Output) -> Result<(), Failure> {
-    let provider = chosen(&args, global)?;
+pub(super) fn run(args: &VerifyArgs, global: &Global, output: Output) -> Result<(), Failure> {
+    let provider = chosen(args, global)?;
+    let mut headers = HeaderMap::new();
+    for text in &args.header {
+        let (name, value) = header(text).map_err(|wrong| Failure::Usage(format!("--header: {wrong}")))?;
+        headers.append(name, value);
+    }
     let mut body = Vec::new();
     io::stdin().read_to_end(&mut body).map_err(|error| {
         Failure::Failed(format!("the body can't be read from the standard input: {error}"))
     })?;
     let body = Bytes::from(body);
-    let mut headers = HeaderMap::new();
-    for (name, value) in args.header {
-        headers.append(name, value);
-    }
     let request = Request {
         query: args.query.as_deref(),
         path_secret_matched: args.path_secret_matched,
@@ -188,7 +189,7 @@ fn provider(name: &str) -> Result<ProviderKind, String> {
     })
 }
 
-/// Errors do not show the value: it may be an `Authorization`.
+/// Read here and not by clap, whose errors would show the value: it may be an `Authorization`.
 fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     let (name, value) = text.split_once(':').ok_or("expected a name, a colon and a value")?;
     let name = name.trim().parse().map_err(|_| format!("{:?} is no header's name", name.trim()))?;

@@ -157,11 +157,11 @@ impl Config {
 
     fn read(root: &Table<'_, '_>) -> Self {
         let none = DeTable::new();
-        let ingress = IngressConfig::read(root.section("ingress", &none));
-        let admin = AdminConfig::read(root.section("admin", &none));
-        let journal = JournalConfig::read(root.section("journal", &none));
-        let queue = QueueConfig::read(root.section("queue", &none));
-        let worker = WorkerConfig::read(root.section("worker", &none));
+        let ingress = IngressConfig::read(&root.section("ingress", &none));
+        let admin = AdminConfig::read(&root.section("admin", &none));
+        let journal = JournalConfig::read(&root.section("journal", &none));
+        let queue = QueueConfig::read(&root.section("queue", &none));
+        let worker = WorkerConfig::read(&root.section("worker", &none));
         let mask = sources::mask(root);
         let (sources, declared) = sources::read(root.sections("source"));
         if declared.is_empty() && !root.has("source") {

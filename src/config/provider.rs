@@ -127,7 +127,7 @@ pub struct ProviderSettings {
 #[non_exhaustive]
 pub enum Signature {
     /// All of it: an HMAC sender.
-    Scheme(Scheme),
+    Scheme(Box<Scheme>),
     /// What differs from the default: Shareactor.
     #[non_exhaustive]
     Shareactor {
@@ -184,7 +184,7 @@ impl ProviderSettings {
             ProviderKind::StandardWebhooks => preset(Preset::StandardWebhooks)?,
             ProviderKind::Hmac => {
                 let scheme = match &self.signature {
-                    Some(Signature::Scheme(scheme)) => scheme.clone(),
+                    Some(Signature::Scheme(scheme)) => Scheme::clone(scheme),
                     _ => Scheme::new(DEFAULT_HEADER),
                 };
                 Source::new(Hmac::new(scheme, secrets)?)
@@ -225,7 +225,7 @@ impl ProviderSettings {
                 for kind in kinds.iter().filter_map(Value::setting::<Field>) {
                     scheme = scheme.map(|scheme| scheme.kind(kind));
                 }
-                scheme.map(Signature::Scheme)
+                scheme.map(Box::new).map(Signature::Scheme)
             }
             _ => None,
         };

@@ -60,7 +60,7 @@ impl<'c> Context<'c> {
 /// about the others.
 pub(super) struct Table<'c, 'i> {
     context: &'c Context<'c>,
-    table: &'c DeTable<'i>,
+    entries: &'c DeTable<'i>,
     /// What it is called in messages: `[ingress]`.
     pub(super) name: String,
     offset: usize,
@@ -70,14 +70,19 @@ pub(super) struct Table<'c, 'i> {
 impl<'c, 'i> Table<'c, 'i> {
     /// The document itself.
     pub(super) fn root(context: &'c Context<'c>, table: &'c DeTable<'i>) -> Self {
-        Self { context, table, name: String::new(), offset: 0, asked: RefCell::default() }
+        Self { context, entries: table, name: String::new(), offset: 0, asked: RefCell::default() }
     }
 
     /// The value of a key, if it is there.
     pub(super) fn get(&self, key: &'static str) -> Option<Value<'c, 'i>> {
         self.asked.borrow_mut().push(key);
-        let (found, value) = self.table.get_key_value(key)?;
-        Some(Value { context: self.context, subject: self.subject(key), offset: found.span().start, value })
+        let (found, value) = self.entries.get_key_value(key)?;
+        Some(Value {
+            context: self.context,
+            subject: self.subject(key),
+            offset: found.span().start,
+            node: value,
+        })
     }
 
     /// The value of a key that must be there; `mend` says what to write.
@@ -90,22 +95,22 @@ impl<'c, 'i> Table<'c, 'i> {
     }
 
     pub(super) fn has(&self, key: &str) -> bool {
-        self.table.contains_key(key)
+        self.entries.contains_key(key)
     }
 
     /// The table under a key. One that is empty if there is none, so that its defaults apply.
     pub(super) fn section(&self, key: &'static str, empty: &'c DeTable<'i>) -> Table<'c, 'i> {
         let found = self.get(key);
         let offset = found.as_ref().map_or(0, |value| value.offset);
-        let table = found.and_then(|value| value.table("a table")).map_or(empty, |table| table.table);
+        let table = found.and_then(|value| value.table("a table")).map_or(empty, |table| table.entries);
         let name = format!("[{key}]");
-        Table { context: self.context, table, name, offset, asked: RefCell::default() }
+        Table { context: self.context, entries: table, name, offset, asked: RefCell::default() }
     }
 
     /// The tables of an array of tables such as `[[source]]`.
     pub(super) fn sections(&self, key: &'static str) -> Vec<Table<'c, 'i>> {
         let Some(value) = self.get(key) else { return Vec::new() };
-        let DeValue::Array(items) = value.value.get_ref() else {
+        let DeValue::Array(items) = value.node.get_ref() else {
             value.problem(format!("is {}; write each one under its own [[{key}]]", value.kind()));
             return Vec::new();
         };
@@ -123,7 +128,13 @@ impl<'c, 'i> Table<'c, 'i> {
                 _ => format!("[[{key}]] number {}", index + 1),
             };
             let offset = item.span().start;
-            tables.push(Table { context: self.context, table, name, offset, asked: RefCell::default() });
+            tables.push(Table {
+                context: self.context,
+                entries: table,
+                name,
+                offset,
+                asked: RefCell::default(),
+            });
         }
         tables
     }
@@ -142,7 +153,7 @@ impl<'c, 'i> Table<'c, 'i> {
     /// Complains about every key that was not asked for.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
-        for (key, _) in self.table {
+        for (key, _) in self.entries {
             let key = key.get_ref().as_ref();
             if asked.contains(&key) {
                 continue;
@@ -160,7 +171,7 @@ impl<'c, 'i> Table<'c, 'i> {
 
     /// The line of a key; the table's own if the key is absent.
     pub(super) fn line(&self, key: &str) -> usize {
-        let offset = self.table.get_key_value(key).map_or(self.offset, |(key, _)| key.span().start);
+        let offset = self.entries.get_key_value(key).map_or(self.offset, |(key, _)| key.span().start);
         self.context.line(offset)
     }
 
@@ -179,7 +190,7 @@ pub(super) struct Value<'c, 'i> {
     context: &'c Context<'c>,
     subject: String,
     offset: usize,
-    value: &'c Spanned<DeValue<'i>>,
+    node: &'c Spanned<DeValue<'i>>,
 }
 
 /// A string with its variables put in.
@@ -205,7 +216,7 @@ impl<'c, 'i> Value<'c, 'i> {
 
     /// A string.
     pub(super) fn text(&self, expected: &str) -> Option<Text> {
-        let DeValue::String(written) = self.value.get_ref() else {
+        let DeValue::String(written) = self.node.get_ref() else {
             self.problem(format!("is {}; expected {expected}", self.kind()));
             return None;
         };
@@ -237,10 +248,11 @@ impl<'c, 'i> Value<'c, 'i> {
 
     /// A string, or several in a list; each with its own place.
     pub(super) fn items(&self) -> Vec<Self> {
-        match self.value.get_ref() {
-            DeValue::Array(items) => {
-                items.iter().map(|value| Self { offset: value.span().start, value, ..self.clone() }).collect()
-            }
+        match self.node.get_ref() {
+            DeValue::Array(items) => items
+                .iter()
+                .map(|value| Self { offset: value.span().start, node: value, ..self.clone() })
+                .collect(),
             _ => vec![self.clone()],
         }
     }
@@ -258,9 +270,9 @@ impl<'c, 'i> Value<'c, 'i> {
     pub(super) fn duration(&self, zero: Zero) -> Option<Duration> {
         let expected = match zero {
             Zero::Refused => format!("{}, more than 0", value::DURATION),
-            Zero::Means(meaning) => format!("{}, or \"0\" for {meaning}", value::DURATION),
+            Zero::Means(meaning) => format!("{}, or \"0\", which means {meaning}", value::DURATION),
         };
-        let duration = match self.value.get_ref() {
+        let duration = match self.node.get_ref() {
             DeValue::Integer(number) if number.as_str() == "0" => Some(Duration::ZERO),
             DeValue::Integer(number) => {
                 self.problem(format!("{number} has no unit; expected {expected}"));
@@ -277,7 +289,7 @@ impl<'c, 'i> Value<'c, 'i> {
 
     /// A number of bytes within these bounds.
     pub(super) fn size(&self, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let size = match self.value.get_ref() {
+        let size = match self.node.get_ref() {
             DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => Some(self.parsed(value::SIZE, value::size)?),
         };
@@ -291,7 +303,7 @@ impl<'c, 'i> Value<'c, 'i> {
 
     /// A whole number within these bounds.
     pub(super) fn count(&self, bounds: RangeInclusive<u32>) -> Option<u32> {
-        let count = match self.value.get_ref() {
+        let count = match self.node.get_ref() {
             DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
             _ => None,
         };
@@ -308,7 +320,7 @@ impl<'c, 'i> Value<'c, 'i> {
 
     /// `true` or `false`.
     pub(super) fn flag(&self) -> Option<bool> {
-        let flag = self.value.get_ref().as_bool();
+        let flag = self.node.get_ref().as_bool();
         if flag.is_none() {
             self.problem(format!("is {}; expected true or false, without quotes", self.kind()));
         }
@@ -337,13 +349,13 @@ impl<'c, 'i> Value<'c, 'i> {
 
     /// A table inside a value: `{ … }`.
     pub(super) fn table(&self, expected: &str) -> Option<Table<'c, 'i>> {
-        let DeValue::Table(table) = self.value.get_ref() else {
+        let DeValue::Table(table) = self.node.get_ref() else {
             self.problem(format!("is {}; expected {expected}", self.kind()));
             return None;
         };
         Some(Table {
             context: self.context,
-            table,
+            entries: table,
             name: self.subject.clone(),
             offset: self.offset,
             asked: RefCell::default(),
@@ -352,7 +364,7 @@ impl<'c, 'i> Value<'c, 'i> {
 
     /// How messages show the value, where it can be no secret.
     fn shown(&self) -> String {
-        match self.value.get_ref() {
+        match self.node.get_ref() {
             DeValue::Integer(number) => number.to_string(),
             DeValue::String(text) => format!("{text:?}"),
             other => kind(other).to_owned(),
@@ -360,7 +372,7 @@ impl<'c, 'i> Value<'c, 'i> {
     }
 
     fn kind(&self) -> &'static str {
-        kind(self.value.get_ref())
+        kind(self.node.get_ref())
     }
 }
 

@@ -29,7 +29,7 @@ pub struct RouteConfig {
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TargetConfig {
-    /// `{ http = "https://…" }`: each event is POSTed there.
+    /// `{ http = "https://…" }`: each event is sent there by `POST`.
     Http(HttpTargetConfig),
     /// `{ exec = ["command", "argument"] }`: a process is started for each event, without a shell.
     Exec {

@@ -68,7 +68,7 @@ impl IngressConfig {
         })
     }
 
-    pub(super) fn read(table: Table<'_, '_>) -> Self {
+    pub(super) fn read(table: &Table<'_, '_>) -> Self {
         let default = Self::default();
         let duration = |key, or| table.get(key).and_then(|it| it.duration(Zero::Refused)).unwrap_or(or);
         let bytes = |key, least, most, or| {
@@ -76,7 +76,7 @@ impl IngressConfig {
             size.and_then(|size| usize::try_from(size).ok()).unwrap_or(or)
         };
         let config = Self {
-            listen: address(&table, default.listen),
+            listen: address(table, default.listen),
             public_url: table.get("public_url").and_then(|it| it.parsed(PUBLIC_URL, public_url)),
             body_limit: bytes("body_limit", 1 << 10, 512 << 20, default.body_limit),
             header_limit: bytes("header_limit", 8 << 10, 1 << 20, default.header_limit),
@@ -115,9 +115,9 @@ impl Default for AdminConfig {
 }
 
 impl AdminConfig {
-    pub(super) fn read(table: Table<'_, '_>) -> Self {
-        let listen = address(&table, Self::default().listen);
-        let mut tokens = secrets(&table, "token", "token_file", |token| {
+    pub(super) fn read(table: &Table<'_, '_>) -> Self {
+        let listen = address(table, Self::default().listen);
+        let mut tokens = secrets(table, "token", "token_file", |token| {
             let fits = token.bytes().all(|byte| byte.is_ascii_graphic());
             if fits {
                 Ok(())
@@ -187,7 +187,7 @@ impl Default for JournalConfig {
 }
 
 impl JournalConfig {
-    pub(super) fn read(table: Table<'_, '_>) -> Self {
+    pub(super) fn read(table: &Table<'_, '_>) -> Self {
         let default = Self::default();
         let retention = |key, or| {
             let found = table.get(key).and_then(|it| it.duration(Zero::Means("for ever")));
@@ -221,7 +221,7 @@ pub enum QueueConfig {
 }
 
 impl QueueConfig {
-    pub(super) fn read(table: Table<'_, '_>) -> Self {
+    pub(super) fn read(table: &Table<'_, '_>) -> Self {
         let urls = table.get("url").map(|it| it.texts("\"embedded\"")).unwrap_or_default();
         let embedded = match urls.as_slice() {
             [] => true,
@@ -292,7 +292,7 @@ impl Default for WorkerConfig {
 }
 
 impl WorkerConfig {
-    pub(super) fn read(table: Table<'_, '_>) -> Self {
+    pub(super) fn read(table: &Table<'_, '_>) -> Self {
         let default = Self::default();
         let count = |key, most| table.get(key).and_then(|it| it.count(1..=most));
         let config = Self {

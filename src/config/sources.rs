@@ -88,7 +88,9 @@ fn read_one(table: &Table<'_, '_>, name: Option<String>) -> Option<SourceConfig>
     });
     let Some(kind) = kind else {
         // Which keys are right depends on the provider: of the others nothing can be said.
-        KEYS.iter().for_each(|&key| drop(table.get(key)));
+        for &key in KEYS {
+            drop(table.get(key));
+        }
         return None;
     };
     refuse_foreign_keys(table, kind);

@@ -88,7 +88,7 @@ pub(super) fn show_size(bytes: u64) -> String {
         .map_or_else(|| format!("{bytes} bytes"), |(shift, unit)| format!("{}{unit}", bytes >> shift))
 }
 
-/// The candidates that `text` is likely a typing error of, the nearest first.
+/// The candidates that `text` is most likely a typing error of; none, where none is near.
 pub(super) fn near<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let most = (text.chars().count() / 3).clamp(1, 3);
     let mut found: Vec<_> = candidates
@@ -97,7 +97,9 @@ pub(super) fn near<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>
         .filter(|&(edits, _)| edits <= most)
         .collect();
     found.sort_unstable();
-    found.into_iter().map(|(_, candidate)| candidate).collect()
+    found.dedup();
+    let nearest = found.first().map_or(0, |&(edits, _)| edits);
+    found.into_iter().take_while(|&(edits, _)| edits == nearest).map(|(_, candidate)| candidate).collect()
 }
 
 /// How many characters must be inserted, removed or replaced to turn one text into the other.
