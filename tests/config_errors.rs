@@ -307,6 +307,11 @@ fn routes() {
             &["line 7", "`secret`", "whsec_"],
         ),
         (
+            "name = \"a\"\ntarget = { http = \"http://x\", secret = \"MDEyMzQ1Njc4OWFi\" }",
+            &["`secret`", "whsec_"],
+        ),
+        ("name = \"a\"\ntarget = { exec = [\"a\\u0000b\"] }", &["`exec`", "NUL"]),
+        (
             "name = \"a\"\ntarget = { http = \"http://x\", rate = \"fast\" }",
             &["`rate`", "\"fast\"", "\"100/s\""],
         ),
@@ -392,7 +397,7 @@ fn doubts_are_warnings() {
         ("[admin]\ntoken = \"short\"", &["line 6", "`token`", "could be guessed"]),
         (
             "deadline = \"10s\"",
-            &["line 5", "`deadline`", "longer than this sender is known to wait (1s 500ms)"],
+            &["line 5", "`deadline`", "longer than this sender is known to wait (1500ms)"],
         ),
         (
             "[[source]]\nname = \"b\"\nprovider = \"kladana\"\npath_secret = \"short\"",

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Failure, Global, Output, USAGE};
+use super::{Failure, Global, USAGE, print};
 use crate::config::Report;
 
 /// What `doorbell check` takes.
@@ -13,14 +13,14 @@ pub(super) struct CheckArgs {
     strict: bool,
 }
 
-pub(super) fn run(args: &CheckArgs, global: &Global, output: Output) -> Result<(), Failure> {
+pub(super) fn run(args: &CheckArgs, global: &Global) -> Result<(), Failure> {
     let report = match global.preview() {
         Ok(loaded) if loaded.file.is_none() => loaded.config.check().without_file(),
         Ok(loaded) => loaded.config.check(),
         Err(Failure::Config(error)) => Report::from(&error),
         Err(other) => return Err(other),
     };
-    output.value(&report)?;
+    print::value(global.json, &report)?;
     if !report.right || args.strict && report.has_warnings() {
         return Err(Failure::Reported(USAGE));
     }

@@ -10,7 +10,7 @@ use std::{
 use clap::Args;
 use serde::Serialize;
 
-use super::{Failure, Global, Output};
+use super::{Failure, Global, print};
 use crate::config::{Config, random_secret};
 
 /// What `doorbell init` takes.
@@ -21,13 +21,13 @@ pub(super) struct InitArgs {
     force: bool,
 }
 
-pub(super) fn run(args: &InitArgs, global: &Global, output: Output) -> Result<(), Failure> {
+pub(super) fn run(args: &InitArgs, global: &Global) -> Result<(), Failure> {
     let file = global.config.clone().unwrap_or_else(|| PathBuf::from(Config::DEFAULT_FILE));
     let variables = VARIABLES.into_iter().map(Variable::make).collect::<io::Result<_>>();
     let variables =
         variables.map_err(|error| Failure::Failed(format!("no random bytes can be had: {error}")))?;
     write(&file, args.force)?;
-    output.value(&Initialised { file, variables })
+    print::value(global.json, &Initialised { file, variables })
 }
 
 fn write(file: &Path, force: bool) -> Result<(), Failure> {

@@ -4,7 +4,7 @@
 
 mod check;
 mod init;
-mod output;
+mod print;
 mod verify;
 
 use std::{
@@ -14,7 +14,6 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use self::output::Output;
 use crate::config::{Config, ConfigError, JournalConfig};
 
 /// Runs the command that this process was started with.
@@ -27,16 +26,15 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let output = Output { json: cli.global.json };
     let result = match cli.command {
-        Command::Init(args) => init::run(&args, &cli.global, output),
-        Command::Check(args) => check::run(&args, &cli.global, output),
-        Command::Verify(args) => verify::run(&args, &cli.global, output),
+        Command::Init(args) => init::run(&args, &cli.global),
+        Command::Check(args) => check::run(&args, &cli.global),
+        Command::Verify(args) => verify::run(&args, &cli.global),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output.failure(&failure);
+            print::failure(cli.global.json, &failure);
             failure.exit_code()
         }
     }

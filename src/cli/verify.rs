@@ -11,7 +11,10 @@ use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
-use super::{FAILED, Failure, Global, Output};
+use super::{
+    FAILED, Failure, Global,
+    print::{self, harmless},
+};
 use crate::{
     clock::{Clock as _, SystemClock, Timestamp},
     config::{ProviderKind, ProviderSettings},
@@ -45,7 +48,7 @@ pub(super) struct VerifyArgs {
     now: Option<Timestamp>,
 }
 
-pub(super) fn run(args: &VerifyArgs, global: &Global, output: Output) -> Result<(), Failure> {
+pub(super) fn run(args: &VerifyArgs, global: &Global) -> Result<(), Failure> {
     let provider = chosen(args, global)?;
     let mut headers = HeaderMap::new();
     for text in &args.header {
@@ -63,7 +66,7 @@ pub(super) fn run(args: &VerifyArgs, global: &Global, output: Output) -> Result<
         ..Request::new(&headers, &body)
     };
     let answer = Answer::of(&*provider, &request, &body, args.now.unwrap_or_else(|| SystemClock.now()));
-    output.value(&answer)?;
+    print::value(global.json, &answer)?;
     if matches!(answer, Answer::Refused { .. }) { Err(Failure::Reported(FAILED)) } else { Ok(()) }
 }
 
@@ -158,13 +161,13 @@ impl fmt::Display for Answer {
             Self::Accepted { sender_id, events } => {
                 write!(f, "accepted: its origin is proved")?;
                 match sender_id {
-                    Some(id) => write!(f, ", its sender's id is {id}")?,
+                    Some(id) => write!(f, ", its sender's id is {}", harmless(id))?,
                     None => write!(f, ", it has no id of its sender's")?,
                 }
                 for Event { kind, subject, occurred_at, size } in events {
-                    write!(f, "\n- {kind}")?;
+                    write!(f, "\n- {}", harmless(kind))?;
                     if let Some(subject) = subject {
-                        write!(f, " about {subject}")?;
+                        write!(f, " about {}", harmless(subject))?;
                     }
                     if let Some(at) = occurred_at {
                         write!(f, " at {at}")?;
@@ -175,9 +178,9 @@ impl fmt::Display for Answer {
             }
             Self::Test => f.write_str("test: answered with success, nothing to process"),
             Self::Quarantined { reason } => {
-                write!(f, "quarantined: its origin is proved, but it can't be read: {reason}")
+                write!(f, "quarantined: its origin is proved, but it can't be read: {}", harmless(reason))
             }
-            Self::Refused { reason, detail } => write!(f, "refused ({reason}): {detail}"),
+            Self::Refused { reason, detail } => write!(f, "refused ({reason}): {}", harmless(detail)),
         }
     }
 }

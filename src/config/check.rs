@@ -2,12 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use humantime::format_duration;
 use serde::Serialize;
 
 use super::{
     Config, ConfigError, ProviderKind, QueueConfig, RouteConfig, SourceConfig, TargetConfig,
-    value::{list, show_size},
+    value::{list, show_duration, show_size},
 };
 use crate::route::RetryPolicy;
 
@@ -160,14 +159,14 @@ fn doubts(config: &Config, source: &SourceConfig) -> Vec<Finding> {
 
 fn source(source: &SourceConfig) -> [Finding; 3] {
     let subject = |what: &str| format!("source {} ({}), {what}", source.name, source.settings.kind.name());
-    let deadline = format_duration(source.source.deadline);
+    let deadline = show_duration(source.source.deadline);
     let facts = source.settings.kind.facts();
-    let window = format_duration(source.source.dedupe_window);
+    let window = show_duration(source.source.dedupe_window);
     let fallback = source.source.dedupe_fallback;
-    let without = if fallback.is_zero() {
-        "without it every delivery counts as new".to_owned()
-    } else {
-        format!("without it, equal bodies within {} are one", format_duration(fallback))
+    let without = match source.settings.kind {
+        ProviderKind::Poster => String::new(),
+        _ if fallback.is_zero() => "; without it every delivery counts as new".to_owned(),
+        _ => format!("; without it, equal bodies within {} are one", show_duration(fallback)),
     };
     let id = source.settings.sender_id();
     [
@@ -181,7 +180,7 @@ fn source(source: &SourceConfig) -> [Finding; 3] {
         info(
             subject("deadline and repetitions"),
             format!(
-                "the reply is due within {deadline}. A repeated delivery is recognised for {window} by {id}; {without}"
+                "the reply is due within {deadline}. A repeated delivery is recognised for {window} by {id}{without}"
             ),
         ),
         info(subject("when it gets no success reply"), facts.failure),
@@ -200,7 +199,7 @@ fn route(config: &Config, route: &RouteConfig) -> Finding {
         (_, attempts) => format!(
             "a target that is down for up to {} loses nothing: {attempts} attempts are spread over at least that time; \
              {dead}",
-            about(span)
+            show_duration(span)
         ),
     };
     info(subject, text)
@@ -257,7 +256,7 @@ fn failures(config: &Config) -> Vec<Finding> {
                 "with an inherited listener (systemd socket activation) no connection is refused; without one, \
                  connections are refused from the end of the old process to the start of the new one. Jobs that run \
                  longer than {} after that are cut off and run again",
-                format_duration(grace)
+                show_duration(grace)
             ),
         ),
         info(
@@ -291,19 +290,8 @@ fn shortest_span(retry: &RetryPolicy) -> Duration {
     span.saturating_mul(4) / 5
 }
 
-/// A time without its small change: `52h`, `3m`.
-fn about(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let whole = match seconds {
-        0..60 => return format_duration(time).to_string(),
-        60..3600 => return format!("{} minutes", seconds / 60),
-        _ => seconds / 3600,
-    };
-    format!("{whole} hours")
-}
-
 fn for_time(time: Option<Duration>) -> String {
-    time.map_or_else(|| "for ever".to_owned(), |time| format!("for {}", format_duration(time)))
+    time.map_or_else(|| "for ever".to_owned(), |time| format!("for {}", show_duration(time)))
 }
 
 #[cfg(test)]

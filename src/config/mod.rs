@@ -5,12 +5,14 @@
 
 mod check;
 mod embedded;
+mod entry;
 mod error;
 mod expand;
 mod facts;
 mod provider;
 mod reader;
 mod routes;
+mod secrets;
 mod sections;
 mod sources;
 mod value;

@@ -5,7 +5,10 @@ use std::time::Duration;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use http::HeaderName;
 
-use super::reader::{Table, Value, Zero};
+use super::{
+    entry::{Value, Zero},
+    reader::Table,
+};
 use crate::{
     provider::{
         Encoding, Hmac, KeyDecoding, Kladana, Poster, Preset, Quable, Secrets, Shareactor,

@@ -1,14 +1,16 @@
 //! `[[route]]`: which events go where, and how their jobs are tried.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, fmt, num::NonZeroUsize, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use reqwest::Url;
 
 use super::{
-    reader::{Table, Text, Value, Zero, secrets},
+    entry::{Text, Value, Zero},
+    reader::Table,
+    secrets::secrets,
     sources::SourceConfig,
-    value::{self, NAME, Rate, list, near},
+    value::{self, NAME, Rate, list, near, show_duration},
 };
 use crate::{
     provider::Secrets,
@@ -35,15 +37,15 @@ pub enum TargetConfig {
     Exec {
         /// The command and its arguments; never empty.
         command: Vec<String>,
-        /// How many may run at once; `None`: as many as the worker runs.
-        concurrency: Option<usize>,
+        /// How many may run at once; `None`: the target's own default.
+        concurrency: Option<NonZeroUsize>,
     },
     /// `{ log = {} }`: a line in the log for each event.
     Log,
 }
 
 /// An HTTP target.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct HttpTargetConfig {
     /// Where to; http or https.
@@ -51,9 +53,27 @@ pub struct HttpTargetConfig {
     /// The keys to sign with, as Standard Webhooks writes them (`whsec_` and base64); none: unsigned.
     pub secrets: Secrets,
     /// How many requests may be under way at once; `None`: the target's own default.
-    pub concurrency: Option<usize>,
+    pub concurrency: Option<NonZeroUsize>,
     /// How many requests may begin in a span of time; `None`: any number.
     pub rate: Option<Rate>,
+}
+
+impl fmt::Debug for HttpTargetConfig {
+    /// Without the URL's user, path and query, any of which may be a secret of the called service's own.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTargetConfig")
+            .field("origin", &self.origin())
+            .field("secrets", &self.secrets)
+            .field("concurrency", &self.concurrency)
+            .field("rate", &self.rate)
+            .finish()
+    }
+}
+
+impl HttpTargetConfig {
+    fn origin(&self) -> String {
+        self.url.parse::<Url>().map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+    }
 }
 
 impl PartialEq for HttpTargetConfig {
@@ -68,11 +88,7 @@ impl fmt::Display for TargetConfig {
     /// In short, without secrets: `http https://example.com`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // What follows the host may be a secret of the called service's own.
-            Self::Http(http) => match http.url.parse::<Url>() {
-                Ok(url) => write!(f, "http {}", url.origin().ascii_serialization()),
-                Err(_) => f.write_str("http"),
-            },
+            Self::Http(http) => write!(f, "http {}", http.origin()),
             Self::Exec { command, .. } => write!(f, "exec {}", command.first().map_or("", String::as_str)),
             Self::Log => f.write_str("log"),
         }
@@ -206,7 +222,7 @@ fn retry(value: &Value<'_, '_>) -> Option<RetryPolicy> {
         table.get("max_attempts").and_then(|it| it.count(1..=1000)).unwrap_or(default.max_attempts);
     let (min, max) = (time("min", default.min), time("max", default.max));
     if min > max {
-        let (min, max) = (humantime::format_duration(min), humantime::format_duration(max));
+        let (min, max) = (show_duration(min), show_duration(max));
         table.problem(
             "min",
             format!("{min} is longer than `max`, which is {max}; the delay grows from min to max"),
@@ -261,9 +277,11 @@ fn http(table: &Table<'_, '_>) -> Option<HttpTargetConfig> {
         fits.then_some(text.value)
     });
     let secrets = secrets(table, "secret", "secret_file", |secret| {
-        let key = secret.strip_prefix("whsec_").unwrap_or(secret);
-        match BASE64_STANDARD.decode(key) {
-            Ok(key) if !key.is_empty() => Ok(()),
+        match secret
+            .strip_prefix("whsec_")
+            .map(|key| BASE64_STANDARD_NO_PAD.decode(key.trim_end_matches('=')))
+        {
+            Some(Ok(key)) if !key.is_empty() => Ok(()),
             _ => Err("is no Standard Webhooks key; expected `whsec_` and then base64, as \
                       `echo whsec_$(openssl rand -base64 24)` makes it"
                 .to_owned()),
@@ -282,9 +300,15 @@ fn exec(table: &Table<'_, '_>) -> Option<TargetConfig> {
     if command.first().is_some_and(String::is_empty) {
         value.problem(format!("begins with an empty command; expected {expected}"));
     }
+    if command.iter().any(|part| part.contains('\0')) {
+        value.problem("holds a NUL character, which can't stand in a command");
+    }
     (!command.is_empty()).then_some(TargetConfig::Exec { command, concurrency })
 }
 
-fn concurrency(table: &Table<'_, '_>) -> Option<usize> {
-    table.get("concurrency").and_then(|it| it.count(1..=100_000)).map(|count| count as usize)
+fn concurrency(table: &Table<'_, '_>) -> Option<NonZeroUsize> {
+    table
+        .get("concurrency")
+        .and_then(|it| it.count(1..=100_000))
+        .and_then(|count| NonZeroUsize::new(count as usize))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use reqwest::Url;
 
-use super::reader::{Table, Zero, secrets};
+use super::{entry::Zero, reader::Table, secrets::secrets};
 use crate::provider::Secret;
 
 /// `[ingress]`: where deliveries come in.

@@ -3,10 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
+    entry::Zero,
     provider::{ProviderKind, ProviderSettings},
-    reader::{Table, Zero, secrets},
+    reader::Table,
+    secrets::secrets,
     sections::SHORT,
-    value::{self, NAME, list, near},
+    value::{self, NAME, list, near, show_duration},
 };
 use crate::{
     provider::{Secrets, hmac::SchemeError},
@@ -245,7 +247,7 @@ fn demand_proof(table: &Table<'_, '_>, settings: &ProviderSettings) {
 fn warn_of_late_deadline(table: &Table<'_, '_>, source: &Source, deadline: Duration) {
     let vendor = source.provider.profile().deadline;
     if deadline > vendor {
-        let (deadline, vendor) = (humantime::format_duration(deadline), humantime::format_duration(vendor));
+        let (deadline, vendor) = (show_duration(deadline), show_duration(vendor));
         table.warn("deadline", format!("{deadline} is longer than this sender is known to wait ({vendor})"));
     }
 }

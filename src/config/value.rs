@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 /// How many may happen in a span of time: `100/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many; at least 1.
+    /// How many; from 1 to a million.
     pub count: u32,
     /// In which time; a second, a minute or an hour.
     pub per: Duration,
@@ -68,7 +68,8 @@ pub(super) fn rate(text: &str) -> Option<Rate> {
         "h" => 3600,
         _ => return None,
     };
-    let count = count.trim().parse().ok().filter(|&count| count > 0)?;
+    // More than a million a second is no limit.
+    let count = count.trim().parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
     Some(Rate { count, per: Duration::from_secs(seconds) })
 }
 
@@ -86,6 +87,22 @@ pub(super) fn show_size(bytes: u64) -> String {
         .into_iter()
         .find(|&(shift, _)| bytes >= 1 << shift && bytes.trailing_zeros() >= shift)
         .map_or_else(|| format!("{bytes} bytes"), |(shift, unit)| format!("{}{unit}", bytes >> shift))
+}
+
+/// A time as the file has it, in at most two units: `30d`, `1h 30m`, `1500ms`.
+pub(super) fn show_duration(time: Duration) -> String {
+    if time < Duration::from_secs(60) && time.subsec_nanos() > 0 {
+        return format!("{}ms", time.as_millis());
+    }
+    let mut rest = time.as_secs();
+    let mut parts = Vec::new();
+    for (unit, seconds) in [("d", 86400), ("h", 3600), ("m", 60), ("s", 1)] {
+        if rest >= seconds && parts.len() < 2 {
+            parts.push(format!("{}{unit}", rest / seconds));
+            rest %= seconds;
+        }
+    }
+    if parts.is_empty() { "0".to_owned() } else { parts.join(" ") }
 }
 
 /// The candidates that `text` is most likely a typing error of; none, where none is near.
@@ -141,6 +158,15 @@ mod tests {
         for wrong in ["", "30", "-1s", "soon", "99999999999999999999s"] {
             assert_eq!(duration(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn durations_are_shown_as_they_are_written() {
+        for text in ["0", "1500ms", "1s", "30s", "5m", "1h 30m", "6h", "30d", "90d", "400d"] {
+            assert_eq!(duration(text).map(show_duration).as_deref(), Some(text));
+        }
+        assert_eq!(show_duration(Duration::from_secs(188_284)), "2d 4h");
+        assert!(!show_duration(Duration::MAX).is_empty());
     }
 
     #[test]
