@@ -1,7 +1,8 @@
 //! `doorbell.toml`: text in, typed values out.
 //!
 //! Everything that is wrong is reported at once, each with its line, the value, what was expected and how to mend
-//! it. A secret's value stands in no message, and neither does what a variable of the environment holds.
+//! it. A secret's value stands in no message, and a value that is not understood is quoted as the file has it, without
+//! what a variable of the environment holds.
 
 mod check;
 mod embedded;
@@ -38,6 +39,10 @@ use self::{
     reader::{Context, Table},
     value::list,
 };
+use crate::provider::Mask;
+
+/// Poster's `application.added` carries an access token.
+const ALWAYS_MASKED: [&str; 1] = ["access_token"];
 
 /// A whole configuration, every value of it checked.
 #[derive(Debug, Clone)]
@@ -145,6 +150,13 @@ impl Config {
     /// The same, without writing anything: secrets that are not kept yet are made up and forgotten.
     pub(crate) fn embedded_preview(dir: &Path) -> Result<Self, ConfigError> {
         embedded::config(dir, false)
+    }
+
+    /// What hides the values of a source's payloads: the keys that always are hidden, the configuration's own, and
+    /// the source's.
+    pub fn mask_for(&self, source: &str) -> Mask {
+        let own = self.sources.iter().filter(|known| known.name == source).flat_map(|known| &known.mask);
+        Mask::new(ALWAYS_MASKED.into_iter().chain(self.mask.iter().chain(own).map(String::as_str)))
     }
 
     /// What would be lost in which failure, and what is doubtful.
