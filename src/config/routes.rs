@@ -66,7 +66,7 @@ impl fmt::Debug for HttpTargetConfig {
             .field("secrets", &self.secrets)
             .field("concurrency", &self.concurrency)
             .field("rate", &self.rate)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
