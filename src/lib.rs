@@ -3,8 +3,10 @@
 #[cfg(feature = "admin")]
 mod admin;
 #[cfg(feature = "cli")]
-mod cli;
+pub mod cli;
 pub mod clock;
+#[cfg(feature = "cli")]
+pub mod config;
 #[cfg(feature = "receiver")]
 pub mod delivery;
 #[cfg(feature = "receiver")]

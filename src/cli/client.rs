@@ -1,6 +1,6 @@
 //! The admin API, asked over HTTP while a service runs, or called in this process while none does.
 
-use std::{error::Error, fmt::Write, io, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{error::Error, fmt::Write, io, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -162,18 +162,7 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    /// Tells the operator on stderr, and says how the command ends: 2 if it was asked wrongly or is configured wrongly,
-    /// else 1. A reader of the output who has seen enough is no failure.
-    pub(crate) fn report(&self) -> ExitCode {
-        if let Self::Output(error) = self
-            && error.kind() == io::ErrorKind::BrokenPipe
-        {
-            return ExitCode::SUCCESS;
-        }
-        eprintln!("doorbell: {self}");
-        ExitCode::from(self.code())
-    }
-
+    /// How the command ends: 2 if it was asked wrongly or is configured wrongly, else 1.
     pub(super) fn code(&self) -> u8 {
         match self {
             Self::Url { .. } | Self::Token | Self::Problem { status: 400 | 401, .. } => 2,

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::client::ApiError;
+use super::{client::ApiError, print::harmless};
 
 /// How to print.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,7 +42,7 @@ pub(super) fn line(text: &mut String, line: impl Display) {
 
 /// Columns, each as wide as its widest cell. The last one is not padded.
 pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| plain(cell))).collect();
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| harmless(cell))).collect();
     let mut widths = titles.map(|title| title.chars().count());
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -63,18 +63,11 @@ pub(super) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> 
     text
 }
 
-/// Text from outside in one line, without characters that a terminal would obey.
-pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
-}
-
 /// Text from outside in its lines, each indented, without characters that a terminal would obey.
 pub(super) fn indented(text: &str) -> String {
     let mut out = String::new();
     for each in text.lines() {
-        line(&mut out, format_args!("  {}", plain(&each.replace('\t', "    "))));
+        line(&mut out, format_args!("  {}", harmless(&each.replace('\t', "    "))));
     }
     out
 }

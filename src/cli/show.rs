@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::{
     client::{Api, ApiError, shaped},
     list,
-    output::{Output, indented, line, plain, readable, table},
+    output::{Output, indented, line, readable, table},
+    print::harmless,
 };
 use crate::{admin::view::DeliveryView, clock::Timestamp};
 
@@ -65,7 +66,7 @@ fn facts(delivery: &DeliveryView) -> String {
         ("Reason", summary.reason.clone()),
     ] {
         if let Some(value) = value {
-            line(&mut text, format_args!("{name:<12} {}", plain(&value)));
+            line(&mut text, format_args!("{name:<12} {}", harmless(&value)));
         }
     }
     text

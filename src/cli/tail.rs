@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{
     client::{Api, ApiError},
-    output::{Output, plain},
+    output::Output,
+    print::harmless,
 };
 
 /// Follow deliveries and attempts of a running service as they happen
@@ -45,13 +46,13 @@ pub(crate) async fn run(args: TailArgs, api: &Api, out: Output) -> Result<ExitCo
 
 /// One line for an event; `-` stands for what it does not hold.
 pub(super) fn line(event: &Value) -> String {
-    let text = |name: &str| event[name].as_str().map_or_else(|| "-".to_owned(), plain);
+    let text = |name: &str| event[name].as_str().map_or_else(|| "-".to_owned(), harmless);
     let took = |name: &str| millis(event[name].as_u64().unwrap_or_default());
     let line = match event["type"].as_str() {
         Some("delivery") => {
             let kinds: Vec<_> =
                 event["kinds"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let kinds = if kinds.is_empty() { "-".to_owned() } else { plain(&kinds.join(",")) };
+            let kinds = if kinds.is_empty() { "-".to_owned() } else { harmless(&kinds.join(",")) };
             format!(
                 "{}  {:<11} {:<36}  {}  {kinds}  acknowledged in {}",
                 text("at"),
@@ -78,7 +79,7 @@ pub(super) fn line(event: &Value) -> String {
             line
         }
         Some("missed") => format!("({} more came too fast to be shown)", event["items"]),
-        _ => plain(&event.to_string()),
+        _ => harmless(&event.to_string()),
     };
     line + "\n"
 }

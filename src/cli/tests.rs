@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use axum::Router;
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use serde_json::json;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::{
+    Cli,
     client::{Api, ApiError},
     conditions, dead, list,
     output::Output,
@@ -269,4 +270,16 @@ async fn tail_follows_a_service_until_it_stops() {
 
     let wrong = Api::remote(&url, &Secret::from("wrong")).unwrap();
     assert!(matches!(wrong.feed().await, Err(ApiError::Problem { status: 401, .. })));
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn global_options_stand_before_or_after_the_subcommand() {
+    for line in [["doorbell", "--json", "check"], ["doorbell", "check", "--json"]] {
+        assert!(Cli::try_parse_from(line).unwrap().global.json, "{line:?}");
+    }
 }

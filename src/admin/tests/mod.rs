@@ -223,7 +223,7 @@ impl Provider for Lines {
     }
 
     fn authenticate(&self, _: &provider::Request<'_>, _: Timestamp) -> Result<(), Refusal> {
-        Err(Refusal::MissingProof("signature"))
+        Err(Refusal::MissingProof("signature".into()))
     }
 
     fn parse(&self, request: &provider::Request<'_>) -> Result<Parsed, Unparsable> {
