@@ -203,7 +203,7 @@ impl fmt::Display for Machine {
         }
         match self.load_before {
             Some(load) if load >= 0.3 => {
-                write!(f, ", load {load} before the run: NOT QUIET, all figures are too low")
+                write!(f, ", load {load} before the run: NOT QUIET")
             }
             Some(load) => write!(f, ", load {load} before the run"),
             None => Ok(()),

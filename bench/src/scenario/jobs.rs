@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use anyhow::ensure;
+
 use crate::{
     product::Noop,
     report::{Figure, Target, Unit},
@@ -41,7 +45,14 @@ impl Bench {
                 .target(Target::AtLeast(0.8)),
         );
 
-        let rate = self.work_off_under_load(largest, rates.last().copied().unwrap_or(slowest)).await?;
+        let expected = rates.last().copied().unwrap_or(slowest);
+        let Some(seconds) = whole_seconds_of_backlog(largest, expected) else {
+            self.report
+                .skipped
+                .push(format!("{NAME} with {RATE}/s coming in: {largest} jobs are gone too soon"));
+            return Ok(());
+        };
+        let rate = self.work_off_under_load(largest, seconds).await?;
         self.report.figure(
             Figure::new(NAME, format!("from {largest}, {RATE}/s coming in"), rate, Unit::PerSecond)
                 .target(Target::AtLeast(15_000.0)),
@@ -60,17 +71,10 @@ impl Bench {
         Ok(tally.per_second())
     }
 
-    /// The same with the ingress at work. `expected` jobs a second say for how long there will be a backlog.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a few seconds"
-    )]
-    async fn work_off_under_load(&mut self, backlog: u64, expected: f64) -> anyhow::Result<f64> {
+    /// The same with the ingress at work, for so many seconds.
+    async fn work_off_under_load(&mut self, backlog: u64, seconds: u64) -> anyhow::Result<f64> {
         let store = self.waiting_store(backlog).await?;
         self.progress(format!("working off {backlog} jobs while others come in"));
-        let seconds = (backlog as f64 * 0.8 / expected).max(1.0) as u64;
         let mut noop = Noop::start(store.path()).await?;
         let outcome = self.load(NAME, noop.ingress, Shape::Open { rate: RATE, seconds }).await;
         let tally = noop.tally().await?;
@@ -78,6 +82,29 @@ impl Bench {
         noop.handled(all, drain_limit(all)).await?;
         noop.stop().await?;
         self.all_done(store.path(), all).await?;
+        ensure!(
+            all.saturating_sub(tally.handled) >= backlog / 20,
+            "the backlog of {backlog} was gone before the {seconds} s of load were over, so they say nothing"
+        );
         Ok(tally.per_second())
+    }
+}
+
+/// For how many seconds this backlog surely lasts; `None` if not for one.
+fn whole_seconds_of_backlog(backlog: u64, per_second: f64) -> Option<u64> {
+    let lasts =
+        Duration::try_from_secs_f64(Duration::from_secs(backlog).as_secs_f64() * 0.8 / per_second).ok()?;
+    Some(lasts.as_secs()).filter(|&seconds| seconds > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_beside_a_backlog_ends_before_it() {
+        assert_eq!(whole_seconds_of_backlog(1_000_000, 15_000.0), Some(53));
+        assert_eq!(whole_seconds_of_backlog(10_000, 15_000.0), None);
+        assert_eq!(whole_seconds_of_backlog(10_000, 0.0), None);
     }
 }

@@ -104,7 +104,7 @@ impl Bench {
 
     /// Measures one scenario. Whatever keeps it from being measured ends up in the report.
     pub(crate) async fn run(&mut self, scenario: Scenario) {
-        self.progress(format!("{scenario:?}").to_lowercase());
+        self.progress(name(scenario));
         let measured = match scenario {
             Scenario::Burst => self.burst().await,
             Scenario::Rate => self.rate().await,
@@ -114,7 +114,7 @@ impl Bench {
             Scenario::Sustained => self.sustained().await,
         };
         if let Err(error) = measured {
-            let failure = format!("{scenario:?}: {error:#}");
+            let failure = format!("{}: {error:#}", name(scenario));
             self.progress(failure.clone());
             self.report.failures.push(failure);
         }
@@ -264,4 +264,8 @@ impl Measured {
     pub(crate) fn differs_from(self, other: Self) -> f64 {
         1.0 - self.per_second.min(other.per_second) / self.per_second.max(other.per_second)
     }
+}
+
+fn name(scenario: Scenario) -> String {
+    format!("{scenario:?}").to_lowercase()
 }
