@@ -1,7 +1,7 @@
 //! What happens now, for those who watch.
 
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::{
     clock::Timestamp,
@@ -10,7 +10,10 @@ use crate::{
 
 /// A feed of what happens. Watchers that are too slow miss items; nobody waits for them.
 #[derive(Debug, Clone)]
-pub(crate) struct Live(broadcast::Sender<LiveItem>);
+pub(crate) struct Live {
+    items: broadcast::Sender<LiveItem>,
+    closed: watch::Sender<bool>,
+}
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,18 +49,37 @@ pub(crate) enum LiveItem {
 
 impl Live {
     pub(crate) fn new() -> Self {
-        Self(broadcast::channel(1024).0)
+        Self { items: broadcast::channel(1024).0, closed: watch::Sender::new(false) }
+    }
+
+    /// Whether anybody watches.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.items.receiver_count() > 0
     }
 
     /// Tells those who watch. The item is only made if somebody does.
     pub(crate) fn tell(&self, item: impl FnOnce() -> LiveItem) {
-        if self.0.receiver_count() > 0 {
+        if self.is_watched() {
             // An error means that the last watcher has just left.
-            let _ = self.0.send(item());
+            let _ = self.items.send(item());
         }
     }
 
     pub(crate) fn watch(&self) -> broadcast::Receiver<LiveItem> {
-        self.0.subscribe()
+        self.items.subscribe()
+    }
+
+    /// Sends all watchers away: a watcher would hold up a shutdown for as long as it likes.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until the feed is closed.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closed = self.closed.subscribe();
+        async move {
+            // An error means that the feed is gone altogether.
+            let _ = closed.wait_for(|closed| *closed).await;
+        }
     }
 }

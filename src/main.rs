@@ -1,1 +1,5 @@
-fn main() {}
+//! The `doorbell` command.
+
+fn main() -> std::process::ExitCode {
+    doorbell::cli::main()
+}

@@ -59,3 +59,27 @@ impl Attempt {
         self.number >= self.max
     }
 }
+
+#[cfg(test)]
+impl Job {
+    /// A first attempt at a job with every field set, for the tests of what takes jobs.
+    pub(crate) fn sample() -> Self {
+        let delivery_id = DeliveryId::from(uuid::Uuid::from_u128(0x019b_6eee_6eed_7000_8000_0000_0000_0001));
+        let event_id = delivery_id.event(0);
+        Self {
+            id: event_id.job("stock-to-erp"),
+            route: "stock-to-erp".into(),
+            event_id,
+            delivery_id,
+            source: "cafe".into(),
+            provider: "poster".into(),
+            kind: "stock.changed".into(),
+            subject: Some("stock/512".into()),
+            occurred_at: Some(Timestamp::from_seconds(1_767_168_199)),
+            received_at: Timestamp::from_millis(1_767_168_200_045),
+            data: Bytes::from_static(br#"{"object":"stock","object_id":512}"#),
+            content_type: Some("application/json".into()),
+            attempt: Attempt { number: 1, max: 23, replay: 0, crashes: 0 },
+        }
+    }
+}

@@ -8,15 +8,36 @@
 //!    proved, the delivery is kept aside (quarantined) and still answered with success: an error would make the
 //!    sender disable the webhook or drop the event.
 
+mod event;
+pub mod hmac;
+mod json;
+pub mod kladana;
+mod mask;
+pub(crate) mod named;
+pub mod poster;
+pub mod quable;
 mod secret;
+pub mod shareactor;
+mod signature;
 
-use std::{fmt, ops::Range, time::Duration};
+use std::{borrow::Cow, fmt, ops::Range, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
-pub use self::secret::{Secret, Secrets};
+pub use self::{
+    event::{Decimal, EventError, FromEvent},
+    hmac::{Hmac, Preset, SchemeError},
+    kladana::Kladana,
+    mask::Mask,
+    named::SettingError,
+    poster::Poster,
+    quable::Quable,
+    secret::{Secret, Secrets},
+    shareactor::Shareactor,
+    signature::{Algorithm, Encoding, KeyDecoding, KeyError},
+};
 use crate::clock::Timestamp;
 
 /// A kind of sender: how it signs, what it sends, what reply it needs.
@@ -56,11 +77,7 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// The reason why the origin is not proved.
     fn verify(&self, request: &Request<'_>, now: Timestamp) -> Result<Verdict, Refusal> {
         self.authenticate(request, now)?;
-        Ok(match self.parse(request) {
-            Ok(Parsed::Events { sender_id, events }) => Verdict::Accept { sender_id, events },
-            Ok(Parsed::Test) => Verdict::Test,
-            Err(unparsable) => Verdict::Quarantine(unparsable),
-        })
+        Ok(self.parse(request).into())
     }
 }
 
@@ -111,6 +128,16 @@ pub enum Verdict {
     Test,
     /// The origin is proved but the body can't be read: kept aside, answered with success.
     Quarantine(Unparsable),
+}
+
+impl From<Result<Parsed, Unparsable>> for Verdict {
+    fn from(parsed: Result<Parsed, Unparsable>) -> Self {
+        match parsed {
+            Ok(Parsed::Events { sender_id, events }) => Self::Accept { sender_id, events },
+            Ok(Parsed::Test) => Self::Test,
+            Err(unparsable) => Self::Quarantine(unparsable),
+        }
+    }
 }
 
 /// What [`Provider::parse`] read.
@@ -179,7 +206,9 @@ impl Slices {
             [one] => body.slice_ref(part(one)),
             parts => {
                 let mut data = BytesMut::with_capacity(parts.iter().map(|range| part(range).len()).sum());
-                parts.iter().for_each(|range| data.extend_from_slice(part(range)));
+                for range in parts {
+                    data.extend_from_slice(part(range));
+                }
                 data.freeze()
             }
         }
@@ -237,18 +266,18 @@ impl Reply {
 pub enum Refusal {
     /// The signature (or the field, header or path secret that would prove the origin) is not there.
     #[error("no {0} in the request")]
-    MissingProof(&'static str),
+    MissingProof(Cow<'static, str>),
     /// The signature is there but is not of the form that the scheme has.
     #[error("{field} is malformed: {expected} expected")]
     MalformedProof {
         /// Where the signature was looked for.
-        field: &'static str,
+        field: Cow<'static, str>,
         /// The form it should have.
         expected: &'static str,
     },
     /// The signature is well-formed and wrong under every valid secret.
     #[error("{0} matches none of the valid secrets")]
-    WrongProof(&'static str),
+    WrongProof(Cow<'static, str>),
     /// The signature carries a time that is too far from now.
     #[error("the signed time is {off:?} away from now; at most {tolerance:?} is accepted")]
     StaleTimestamp {
@@ -256,6 +285,17 @@ pub enum Refusal {
         off: Duration,
         /// How far it may be away.
         tolerance: Duration,
+    },
+    /// A signed field holds the character that separates the signed fields: the same signature would fit other
+    /// values as well, so it proves nothing.
+    #[error(
+        "{field} holds a `{separator}`, which separates the signed fields: its signature would be ambiguous"
+    )]
+    Ambiguous {
+        /// The field.
+        field: &'static str,
+        /// The separator.
+        separator: char,
     },
     /// The body holds the signature and can't be read, so nothing is proved.
     #[error("the body can't be read, so its signature can't be checked: {0}")]
@@ -270,6 +310,7 @@ impl Refusal {
             Self::MalformedProof { .. } => "malformed_proof",
             Self::WrongProof(_) => "wrong_proof",
             Self::StaleTimestamp { .. } => "stale_timestamp",
+            Self::Ambiguous { .. } => "ambiguous",
             Self::Unreadable(_) => "unreadable",
         }
     }
@@ -307,7 +348,7 @@ mod tests {
         let body = Bytes::from_static(b"[1,2,3]");
         assert_eq!(Slices::WHOLE.of(&body), body);
         assert_eq!(Slices::parts([0..1, 3..4, 6..7]).of(&body).as_ref(), b"[2]");
-        assert_eq!(Slices::parts([3..4]).of(&body).as_ref(), b"2");
+        assert_eq!(Slices::parts(std::iter::once(3..4)).of(&body).as_ref(), b"2");
         assert_eq!(Slices::parts([5..90, 0..1]).of(&body).as_ref(), b"[");
     }
 }

@@ -42,6 +42,8 @@ impl From<String> for Secret {
 
 /// All secrets that are valid now: one, or several while one is rotated out.
 ///
+/// An empty text is no secret (anybody could sign with it) and is left out.
+///
 /// ```
 /// use doorbell::provider::Secrets;
 ///
@@ -87,19 +89,25 @@ impl fmt::Debug for Secrets {
 
 impl<S: Into<Secret>> From<S> for Secrets {
     fn from(one: S) -> Self {
-        Self(vec![one.into()])
+        Self::from([one])
     }
 }
 
 impl<S: Into<Secret>> From<Vec<S>> for Secrets {
     fn from(several: Vec<S>) -> Self {
-        Self(several.into_iter().map(Into::into).collect())
+        several.into_iter().collect()
     }
 }
 
 impl<S: Into<Secret>, const N: usize> From<[S; N]> for Secrets {
     fn from(several: [S; N]) -> Self {
-        Self(several.into_iter().map(Into::into).collect())
+        several.into_iter().collect()
+    }
+}
+
+impl<S: Into<Secret>> FromIterator<S> for Secrets {
+    fn from_iter<I: IntoIterator<Item = S>>(several: I) -> Self {
+        Self(several.into_iter().map(Into::into).filter(|secret| !secret.expose().is_empty()).collect())
     }
 }
 
@@ -113,5 +121,11 @@ mod tests {
         assert!(secrets.matches(b"one") && secrets.matches(b"two"));
         assert!(!secrets.matches(b"on") && !secrets.matches(b"") && !secrets.matches(b"onetwo"));
         assert!(!Secrets::none().matches(b""));
+    }
+
+    #[test]
+    fn an_empty_text_is_no_secret() {
+        assert!(Secrets::from("").is_empty());
+        assert!(!Secrets::from(["", "one"]).matches(b""));
     }
 }

@@ -1,0 +1,208 @@
+//! The `doorbell` command: one file a subcommand.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+mod check;
+pub(crate) mod client;
+pub(crate) mod conditions;
+mod connect;
+pub(crate) mod dead;
+mod feed;
+mod init;
+pub(crate) mod list;
+pub(crate) mod output;
+mod print;
+pub(crate) mod refused;
+pub(crate) mod replay;
+pub(crate) mod show;
+pub(crate) mod tail;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use self::{client::ApiError, output::Output};
+use crate::config::{Config, ConfigError, JournalConfig};
+
+/// Runs the command that this process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come here too. If not even that can be printed, nobody is there to be told.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.command.run(&cli.global) {
+        Ok(code) => code,
+        Err(failure) => {
+            print::failure(cli.global.json, &failure);
+            failure.exit_code()
+        }
+    }
+}
+
+const DONE: u8 = 0;
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Receives webhooks from senders that neither wait nor ask twice.
+#[derive(Debug, Parser)]
+#[command(name = "doorbell", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What every subcommand takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The configuration file [default: doorbell.toml, where there is one]
+    #[arg(long, short, global = true, value_name = "FILE", env = "DOORBELL_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The admin address of the running service [default: as configured]
+    #[arg(long, global = true, value_name = "URL", env = "DOORBELL_URL")]
+    pub(crate) url: Option<reqwest::Url>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a commented configuration file
+    Init(init::InitArgs),
+    /// Say what is wrong in the configuration, and what would be lost in which failure
+    Check(check::CheckArgs),
+    /// Check one request's proof and show what it holds; its body is read from the standard input
+    Verify(verify::VerifyArgs),
+    #[command(flatten)]
+    Data(DataCommand),
+}
+
+/// The subcommands that ask the admin API.
+#[derive(Debug, Subcommand)]
+enum DataCommand {
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Replay(replay::ReplayArgs),
+    Dead(dead::DeadArgs),
+    Refused(refused::RefusedArgs),
+    Tail(tail::TailArgs),
+}
+
+impl Command {
+    fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Init(args) => init::run(&args, global)?,
+            Self::Check(args) => check::run(&args, global)?,
+            Self::Verify(args) => verify::run(&args, global)?,
+            Self::Data(command) => return runtime()?.block_on(command.run(global)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl DataCommand {
+    async fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        let api = connect::connect(global)?;
+        let out = Output { json: global.json };
+        let done = match self {
+            Self::List(args) => list::run(args, &api, out).await,
+            Self::Show(args) => show::run(args, &api, out).await,
+            Self::Replay(args) => replay::run(args, &api, out).await,
+            Self::Dead(args) => dead::run(args, &api, out).await,
+            Self::Refused(args) => refused::run(args, &api, out).await,
+            Self::Tail(args) => tail::run(args, &api, out).await,
+        };
+        Ok(done?)
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("the asynchronous runtime can't be started: {error}")))
+}
+
+impl Global {
+    /// The configuration: the named file, or `doorbell.toml` where there is one, or else the embedded default.
+    pub(crate) fn load(&self) -> Result<Loaded, Failure> {
+        self.load_or(Config::embedded_default)
+    }
+
+    /// The same, but without writing anything: made-up secrets that are not kept yet are not kept now either.
+    pub(crate) fn preview(&self) -> Result<Loaded, Failure> {
+        self.load_or(Config::embedded_preview)
+    }
+
+    fn load_or(&self, default: impl FnOnce(&Path) -> Result<Config, ConfigError>) -> Result<Loaded, Failure> {
+        let default_file = Path::new(Config::DEFAULT_FILE);
+        let file = self.config.clone().or_else(|| default_file.exists().then(|| default_file.to_owned()));
+        let config = match &file {
+            Some(file) => Config::load(file),
+            None => default(&JournalConfig::default().dir),
+        };
+        Ok(Loaded { config: config?, file })
+    }
+}
+
+/// A configuration, and where it came from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    /// `None`: the embedded default.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Why a subcommand did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// It was asked for something that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The configuration is not right.
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    /// It could not be done.
+    #[error("{0}")]
+    Failed(String),
+    /// The admin API did not do it.
+    #[error("{0}")]
+    Api(ApiError),
+    /// The output says already how it ended, or nobody reads it any more.
+    #[error("failed")]
+    Reported(u8),
+}
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) | Self::Config(_) => USAGE,
+            Self::Failed(_) => FAILED,
+            Self::Api(error) => error.code(),
+            Self::Reported(code) => *code,
+        })
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            // A reader that has seen enough (`doorbell list | head`) is no failure.
+            ApiError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Self::Reported(DONE),
+            error => Self::Api(error),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Quable PIM: a fixed `Authorization` value, or the secret in the URL.
+
+mod event;
+
+use std::borrow::Cow;
+
+use http::header::AUTHORIZATION;
+use serde::Deserialize;
+
+pub use self::event::{Event, Link, Locales, Process, Resource, UpdatedItem};
+use super::{
+    Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets, SenderId, Slices, Unparsable,
+    json::{object, or_default, text_or_nothing},
+};
+use crate::clock::Timestamp;
+
+/// Quable PIM.
+///
+/// It signs nothing. It sends a fixed `Authorization` value where one is configured at its end; else the secret
+/// stands in the URL that it was given.
+#[derive(Debug, Clone)]
+pub struct Quable {
+    proof: Proof,
+}
+
+#[derive(Debug, Clone)]
+enum Proof {
+    Authorization(Secrets),
+    PathSecret,
+    Nothing,
+}
+
+impl Quable {
+    /// Quable with the whole value of its `Authorization` header (`Bearer abc`, not `abc`), or several while it is
+    /// changed. With none, the same as [`path_secret_only`](Self::path_secret_only).
+    ///
+    /// A right path secret does not stand in for the header.
+    pub fn new(authorization: impl Into<Secrets>) -> Self {
+        let authorization = authorization.into();
+        let proof =
+            if authorization.is_empty() { Proof::PathSecret } else { Proof::Authorization(authorization) };
+        Self { proof }
+    }
+
+    /// Quable, proved by the secret in the request's path.
+    pub fn path_secret_only() -> Self {
+        Self { proof: Proof::PathSecret }
+    }
+
+    /// Takes whatever comes, from anybody who knows or guesses the URL, where no `Authorization` value is set.
+    /// For trying out, or behind something that lets only the sender through.
+    pub fn insecure(mut self) -> Self {
+        if let Proof::PathSecret = self.proof {
+            self.proof = Proof::Nothing;
+        }
+        self
+    }
+}
+
+impl Provider for Quable {
+    fn name(&self) -> &'static str {
+        "quable"
+    }
+
+    fn authenticate(&self, request: &Request<'_>, _now: Timestamp) -> Result<(), Refusal> {
+        match &self.proof {
+            Proof::Authorization(secrets) => match request.headers.get(AUTHORIZATION) {
+                None => Err(Refusal::MissingProof("`Authorization` header".into())),
+                Some(value) if secrets.matches(value.as_bytes()) => Ok(()),
+                Some(_) => Err(Refusal::WrongProof("the `Authorization` header".into())),
+            },
+            Proof::PathSecret if request.path_secret_matched => Ok(()),
+            Proof::PathSecret => Err(Refusal::MissingProof("secret in the path".into())),
+            Proof::Nothing => Ok(()),
+        }
+    }
+
+    fn parse(&self, request: &Request<'_>) -> Result<Parsed, Unparsable> {
+        let notification: Notification<'_> = object(request.body)
+            .map_err(|error| Unparsable::new(format!("the body can't be read: {error}")))?;
+        let sender_id = notification.uuid.map(|uuid| SenderId { value: uuid.into_owned(), signed: false });
+        let Some(code) = notification.code else {
+            return Err(
+                Unparsable::new("the body has no `code`, which names the event").with_sender_id(sender_id)
+            );
+        };
+        let subject = match notification.resource {
+            About { kind: Some(kind), code: Some(code) } => Some(format!("{kind}/{code}")),
+            _ => None,
+        };
+        Ok(Parsed::Events {
+            sender_id,
+            events: vec![ParsedEvent {
+                kind: code.to_lowercase(),
+                subject,
+                occurred_at: notification.created_at.as_deref().and_then(Timestamp::parse_rfc3339),
+                data: Slices::WHOLE,
+            }],
+        })
+    }
+
+    fn profile(&self) -> Profile {
+        Profile { needs_path_secret: matches!(self.proof, Proof::PathSecret), ..Profile::default() }
+    }
+
+    fn known_kinds(&self) -> &[&str] {
+        &[
+            "media.create",
+            "media.update",
+            "media.delete",
+            "classification.create",
+            "classification.update",
+            "classification.delete",
+            "document.create",
+            "document.update",
+            "document.delete",
+            "link.create",
+            "link.update",
+            "link.delete",
+            "value.create",
+            "value.update",
+            "value.delete",
+            "variant.create",
+            "variant.update",
+            "variant.delete",
+            "bulk_edit.finish",
+            "import.finish",
+            "export.finish",
+            "user.*",
+        ]
+    }
+}
+
+#[derive(Deserialize)]
+struct Notification<'a> {
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    uuid: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    code: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    created_at: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    resource: About<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct About<'a> {
+    #[serde(borrow, default, rename = "type", deserialize_with = "text_or_nothing")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    code: Option<Cow<'a, str>>,
+}

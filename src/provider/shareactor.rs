@@ -1,0 +1,247 @@
+//! Shareactor, now Kvass: an HMAC whose header and encoding are published nowhere, so they are settings.
+
+mod event;
+
+use std::borrow::Cow;
+
+use http::HeaderName;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+pub use self::event::{Event, EventData};
+use super::{
+    Encoding, KeyDecoding, KeyError, Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secret,
+    Secrets, SenderId, Slices, Unparsable,
+    json::{object, or_default, scalar, text_or_nothing},
+    signature::Algorithm,
+};
+use crate::clock::Timestamp;
+
+const ALGORITHM: Algorithm = Algorithm::Sha256;
+
+/// Shareactor and Kvass.
+///
+/// By default an HMAC-SHA256 of the raw body, in hex or base64, with or without `sha256=` before it, in the header
+/// `X-Share-Signature`. None of this is published, so a right secret in the path stands in for a signature that is
+/// not there: a guessed header must not cost you every event on the first day. Once you know the header, set
+/// [`require_signature`](Self::require_signature). A signature that is there and wrong is refused in any case.
+#[derive(Debug, Clone)]
+pub struct Shareactor {
+    secrets: Secrets,
+    keys: Secrets,
+    header: HeaderName,
+    encoding: Option<Encoding>,
+    require_signature: bool,
+}
+
+impl Shareactor {
+    /// Shareactor with the webhook's secret, or several: each of its webhooks has one of its own. With none, the
+    /// secret in the path is the proof and signatures are not looked at.
+    pub fn new(secrets: impl Into<Secrets>) -> Self {
+        let secrets = secrets.into();
+        Self {
+            keys: secrets.clone(),
+            secrets,
+            header: HeaderName::from_static("x-share-signature"),
+            encoding: None,
+            require_signature: false,
+        }
+    }
+
+    /// Whether a request without a signature is refused although its path holds the secret. Default: no.
+    pub fn require_signature(mut self, require: bool) -> Self {
+        self.require_signature = require;
+        self
+    }
+
+    /// The header that holds the signature. Default: `X-Share-Signature`.
+    pub fn header(mut self, name: HeaderName) -> Self {
+        self.header = name;
+        self
+    }
+
+    /// How the signature is written. Default: hex or base64, whichever it is.
+    pub fn encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = Some(encoding);
+        self
+    }
+
+    /// How the secret becomes the key. Default: its text is the key, although it looks like hex.
+    ///
+    /// # Errors
+    /// If a secret is not written that way.
+    pub fn key(mut self, decoding: KeyDecoding) -> Result<Self, KeyError> {
+        self.keys = decoding.keys(&self.secrets)?;
+        Ok(self)
+    }
+
+    /// The signature of a body, as this provider's settings have it: the header's value.
+    pub(crate) fn sign(&self, body: &[u8]) -> Option<String> {
+        let digest = ALGORITHM.sign(self.keys.iter().next()?, &[body]);
+        Some(self.encoding.unwrap_or_default().encode(&digest))
+    }
+
+    /// Whether this request's signature counts: [`authenticate`](Provider::authenticate) has checked it then.
+    fn is_signed(&self, request: &Request<'_>) -> bool {
+        !self.keys.is_empty() && request.headers.contains_key(&self.header)
+    }
+
+    fn check(&self, text: &str, body: &[u8]) -> Result<(), Refusal> {
+        let text = text.strip_prefix("sha256=").unwrap_or(text);
+        let encodings = self.encoding.as_ref().map_or(Encoding::ALL, std::slice::from_ref);
+        let candidates: Vec<_> = encodings
+            .iter()
+            .filter_map(|encoding| encoding.decode(text))
+            .filter(|digest| digest.len() == ALGORITHM.length())
+            .collect();
+        if candidates.is_empty() {
+            return Err(Refusal::MalformedProof {
+                field: self.described(),
+                expected: match self.encoding {
+                    Some(Encoding::Hex) => "64 hexadecimal digits, after an optional `sha256=`,",
+                    Some(Encoding::Base64) => "32 bytes in base64, after an optional `sha256=`,",
+                    None => "a SHA-256 digest in hex or base64, after an optional `sha256=`,",
+                },
+            });
+        }
+        if ALGORITHM.verify(&self.keys, &[body], &candidates) {
+            Ok(())
+        } else {
+            Err(Refusal::WrongProof(self.described()))
+        }
+    }
+
+    fn described(&self) -> Cow<'static, str> {
+        format!("the `{}` header", self.header).into()
+    }
+}
+
+impl Provider for Shareactor {
+    fn name(&self) -> &'static str {
+        "shareactor"
+    }
+
+    fn authenticate(&self, request: &Request<'_>, _now: Timestamp) -> Result<(), Refusal> {
+        if self.keys.is_empty() {
+            return if request.path_secret_matched {
+                Ok(())
+            } else {
+                Err(Refusal::MissingProof("secret in the path".into()))
+            };
+        }
+        match request.headers.get(&self.header) {
+            Some(value) => self.check(value.to_str().unwrap_or_default().trim(), request.body),
+            // A call of `/verify` may come unsigned. It says nothing, so it claims nothing.
+            None if request.body.trim_ascii().is_empty() => Ok(()),
+            None if request.path_secret_matched && !self.require_signature => Ok(()),
+            None => Err(Refusal::MissingProof(format!("`{}` header", self.header).into())),
+        }
+    }
+
+    fn parse(&self, request: &Request<'_>) -> Result<Parsed, Unparsable> {
+        if is_probe(request.body) {
+            return Ok(Parsed::Test);
+        }
+        let notification: Notification<'_> = object(request.body)
+            .map_err(|error| Unparsable::new(format!("the body can't be read: {error}")))?;
+        let signed = self.is_signed(request);
+        let sender_id = notification.id.and_then(oid).map(|id| SenderId { value: id.into_owned(), signed });
+        let data = notification.data;
+        let Some(kind) = notification.kind.or(data.kind) else {
+            return Err(
+                Unparsable::new("the body has no `kind`, which names the event").with_sender_id(sender_id)
+            );
+        };
+        let object = data.object.id.and_then(oid);
+        let subject = match (data.object_type, object) {
+            (Some(object_type), Some(id)) => Some(format!("{object_type}/{id}")),
+            _ => None,
+        };
+        Ok(Parsed::Events {
+            sender_id,
+            events: vec![ParsedEvent {
+                kind: kind.to_lowercase(),
+                subject,
+                occurred_at: notification.created.and_then(date),
+                data: Slices::WHOLE,
+            }],
+        })
+    }
+
+    fn profile(&self) -> Profile {
+        Profile { needs_path_secret: self.keys.is_empty(), ..Profile::default() }
+    }
+
+    fn known_kinds(&self) -> &[&str] {
+        &["order.*", "invoice.*", "user.*", "subscription.*", "payment.*", "product.*", "plan.*"]
+    }
+}
+
+/// The signature of a body with the default settings.
+pub(crate) fn sign(body: &[u8], secret: &Secret) -> Option<String> {
+    Shareactor::new(secret.clone()).sign(body)
+}
+
+/// Nothing, or an object with nothing in it.
+fn is_probe(body: &[u8]) -> bool {
+    let body = body.trim_ascii();
+    let inner = body.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    inner.unwrap_or(body).trim_ascii().is_empty()
+}
+
+#[derive(Deserialize)]
+struct Notification<'a> {
+    #[serde(borrow, rename = "_id")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    created: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    data: About<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct About<'a> {
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    object_type: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    object: Object<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct Object<'a> {
+    #[serde(borrow, rename = "_id")]
+    id: Option<&'a RawValue>,
+}
+
+/// Reads `{"$oid": "…"}`, or the id alone.
+pub(crate) fn oid(raw: &RawValue) -> Option<Cow<'_, str>> {
+    #[derive(Deserialize)]
+    struct Oid<'a> {
+        #[serde(borrow, rename = "$oid")]
+        oid: &'a RawValue,
+    }
+    let inner = serde_json::from_str(raw.get()).map_or(raw, |id: Oid<'_>| id.oid);
+    scalar(inner).filter(|id| !id.is_empty())
+}
+
+/// Reads `{"$date": …}`: milliseconds (also as `{"$numberLong": "…"}`) or RFC 3339; or either of them alone.
+pub(crate) fn date(raw: &RawValue) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct Date<'a> {
+        #[serde(borrow, rename = "$date")]
+        date: &'a RawValue,
+    }
+    #[derive(Deserialize)]
+    struct Long<'a> {
+        #[serde(borrow, rename = "$numberLong")]
+        long: &'a RawValue,
+    }
+    let raw = serde_json::from_str(raw.get()).map_or(raw, |outer: Date<'_>| outer.date);
+    let raw = serde_json::from_str(raw.get()).map_or(raw, |outer: Long<'_>| outer.long);
+    let text = scalar(raw)?;
+    text.parse().ok().map(Timestamp::from_millis).or_else(|| Timestamp::parse_rfc3339(&text))
+}

@@ -1,0 +1,347 @@
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use super::{Background, BuildError, Receiver, Settings, sweeper};
+use crate::{
+    delivery::IdGenerator,
+    handler::{FunctionHandler, Handler, HandlerFn, SharedHandler},
+    ingress::{Ingress, IngressContext, Limits, RefusedLog},
+    journal::{Sqlite, SqliteOptions, Store},
+    live::Live,
+    metrics::Metrics,
+    route::{Pattern, RetryPolicy, Route, SourceFilter},
+    source::Source,
+    target::{HttpClient, Target},
+    worker::{Dispatcher, HandledRoute, Runner, WorkerHealth},
+};
+
+/// Puts a [`Receiver`] together.
+///
+/// `S` is the state that handlers take with [`State`](crate::State): the builder wants it until
+/// [`with_state`](Self::with_state) has given it.
+#[must_use = "a builder does nothing until it is built"]
+pub struct Builder<S = ()> {
+    sources: Vec<(String, Source)>,
+    routes: Vec<PendingRoute<S>>,
+    settings: Settings,
+}
+
+struct PendingRoute<S> {
+    route: Route,
+    handler: Box<dyn FnOnce(&S, &HttpClient) -> SharedHandler + Send>,
+}
+
+impl<S> Builder<S> {
+    pub(super) fn new() -> Self {
+        Self { sources: Vec::new(), routes: Vec::new(), settings: Settings::default() }
+    }
+
+    /// Takes deliveries at `/in/<name>`. A provider is a source with the provider's defaults; [`Source`] has the rest.
+    pub fn source(mut self, name: impl Into<String>, source: impl Into<Source>) -> Self {
+        self.sources.push((name.into(), source.into()));
+        self
+    }
+
+    /// Has a function handle the events of a source (`*`: of every source) whose kind fits the pattern.
+    ///
+    /// The route that this makes is named `source:pattern`; [`named`](Self::named), [`retry`](Self::retry) and
+    /// [`timeout`](Self::timeout) after it change that route.
+    pub fn on<F, Args>(self, source: &str, pattern: &str, handler: F) -> Self
+    where
+        F: HandlerFn<S, Args>,
+        S: Clone + Send + Sync + 'static,
+        Args: 'static,
+    {
+        let sources = match source {
+            "*" => SourceFilter::Any,
+            name => SourceFilter::Named(vec![name.to_owned()]),
+        };
+        let route = Route {
+            name: format!("{source}:{pattern}"),
+            sources,
+            events: vec![Pattern::new(pattern)],
+            retry: RetryPolicy::default(),
+            timeout: Route::DEFAULT_TIMEOUT,
+        };
+        self.push(route, |state, _| Arc::new(FunctionHandler::new(handler, state.clone())))
+    }
+
+    /// Has a [`Handler`] of your own handle a route's events.
+    pub fn route(self, route: Route, handler: impl Handler) -> Self {
+        self.push(route, |_, _| Arc::new(handler))
+    }
+
+    /// Sends a route's events to a target.
+    pub fn target(self, route: Route, target: impl Into<Target>) -> Self {
+        let target = target.into();
+        self.push(route, |_, client| target.into_handler(client))
+    }
+
+    fn push(
+        mut self,
+        route: Route,
+        handler: impl FnOnce(&S, &HttpClient) -> SharedHandler + Send + 'static,
+    ) -> Self {
+        self.routes.push(PendingRoute { route, handler: Box::new(handler) });
+        self
+    }
+
+    /// Names the last route. The name is part of its jobs' ids, so a renamed route is a new one.
+    pub fn named(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.change(|route| route.name = name)
+    }
+
+    /// How the last route's failures are retried.
+    pub fn retry(self, policy: RetryPolicy) -> Self {
+        self.change(|route| route.retry = policy)
+    }
+
+    /// How long one attempt at a job of the last route may take. 30 s where nothing is said.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.change(|route| route.timeout = timeout)
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Route)) -> Self {
+        if let Some(last) = self.routes.last_mut() {
+            change(&mut last.route);
+        }
+        self
+    }
+
+    /// Where the journal is kept. `data` where nothing is said.
+    pub fn data_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.settings.data_dir = dir.into();
+        self
+    }
+
+    /// The address that [`Receiver::serve`] listens on. `127.0.0.1:8080` where nothing is said.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.settings.listen = address;
+        self
+    }
+
+    /// Serves the admin API at this address, to whoever has one of the tokens.
+    #[cfg(feature = "admin")]
+    pub fn admin(mut self, address: SocketAddr, tokens: impl Into<crate::provider::Secrets>) -> Self {
+        self.settings.admin = Some((address, tokens.into()));
+        self
+    }
+
+    /// What one sender may cost.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings.limits = limits;
+        self
+    }
+
+    /// How many jobs run at once. 64 where nothing is said.
+    pub fn concurrency(mut self, jobs: usize) -> Self {
+        self.settings.concurrency = jobs.max(1);
+        self
+    }
+
+    /// For how long a shutdown goes on accepting while readiness is withdrawn, and how long requests and jobs under
+    /// way may then take. Nothing and 25 s where nothing is said.
+    pub fn shutdown_times(mut self, drain: Duration, grace: Duration) -> Self {
+        self.settings.drain = drain;
+        self.settings.shutdown_grace = grace;
+        self.settings.limits.shutdown_grace = grace;
+        self
+    }
+
+    /// How long ended deliveries are kept, those that failed (dead jobs, unrouted events, quarantined) apart; `None`:
+    /// for ever. 30 and 90 days where nothing is said.
+    pub fn retention(mut self, done: Option<Duration>, failed: Option<Duration>) -> Self {
+        self.settings.retention = crate::journal::Retention { done, failed };
+        self
+    }
+
+    /// How large the journal may grow, in bytes; then deliveries are refused. 10 GiB where nothing is said.
+    pub fn max_size(mut self, bytes: u64) -> Self {
+        self.settings.max_size = bytes;
+        self
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn workers(mut self, run: bool) -> Self {
+        self.settings.workers = run;
+        self
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn mask(mut self, mask: crate::provider::Mask) -> Self {
+        self.settings.mask = mask;
+        self
+    }
+
+    /// Gives the handlers their state.
+    pub fn with_state(self, state: S) -> Builder<()>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let routes = self.routes.into_iter().map(|pending| {
+            let state = state.clone();
+            PendingRoute {
+                route: pending.route,
+                handler: Box::new(move |(): &(), client: &HttpClient| (pending.handler)(&state, client)) as Box<_>,
+            }
+        });
+        Builder { routes: routes.collect(), sources: self.sources, settings: self.settings }
+    }
+}
+
+impl Builder<()> {
+    /// Opens the journal and starts the workers. To be called inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// What does not fit together, or why the journal can't be opened.
+    pub async fn build(self) -> Result<Receiver, BuildError> {
+        let Self { sources, routes, settings } = self;
+        check_sources(&sources)?;
+        check_routes(&sources, &routes)?;
+        let clock = settings.clock.clone();
+        let client = HttpClient::new(clock.clone())?;
+        let routes: Vec<_> = routes
+            .into_iter()
+            .map(|pending| HandledRoute {
+                name: pending.route.name.as_str().into(),
+                handler: (pending.handler)(&(), &client),
+                route: pending.route,
+            })
+            .collect();
+        let sqlite = open_journal(&settings).await?;
+        let ids = IdGenerator::new().map_err(|error| BuildError::Random(error.to_string()))?;
+        ids.skip_past(sqlite.last_seq());
+        let store: Arc<dyn Store> = Arc::new(sqlite);
+        let plain_routes: Arc<[Route]> = routes.iter().map(|handled| handled.route.clone()).collect();
+        let (metrics, live, refused) = (Metrics::new(), Live::new(), Arc::<RefusedLog>::default());
+        let ingress = Ingress::new(IngressContext {
+            sources: sources.iter().map(|(name, source)| (name.as_str().into(), source.clone())).collect(),
+            routes: plain_routes.clone(),
+            store: store.clone(),
+            ids: Arc::new(ids),
+            metrics: metrics.clone(),
+            live: live.clone(),
+            refused: refused.clone(),
+            clock: clock.clone(),
+            limits: settings.limits.clone(),
+        });
+        let health = Arc::new(WorkerHealth::default());
+        let draining = Arc::new(AtomicBool::new(false));
+        #[cfg(feature = "admin")]
+        let admin = {
+            let (health, works, mask) = (health.clone(), settings.workers, settings.mask.clone());
+            crate::admin::router(crate::admin::AdminContext {
+                store: store.clone(),
+                sources: Arc::new(sources.into_iter().collect::<HashMap<_, _>>()),
+                routes: plain_routes,
+                metrics: metrics.clone(),
+                refused,
+                live: live.clone(),
+                clock: clock.clone(),
+                workers: Arc::new(move || if works { health.trouble() } else { None }),
+                token: settings.admin.as_ref().map(|(_, token)| token.clone()).unwrap_or_default(),
+                mask: Arc::new(move |body: &[u8]| mask.apply(body).into_owned()),
+                draining: draining.clone(),
+            })
+        };
+        let workers = settings.workers.then(|| {
+            let runner = Arc::new(Runner {
+                store: store.clone(),
+                dispatcher: Arc::new(Dispatcher::new(routes, settings.concurrency)),
+                metrics,
+                live: live.clone(),
+                clock,
+                renew_every: LEASE / 3,
+            });
+            let grace = settings.shutdown_grace;
+            Background::start(|stop| async move {
+                // Told to, or nobody is left who could tell.
+                let stopped = async { drop(stop.await) };
+                crate::worker::run(runner, health, stopped, grace).await;
+            })
+        });
+        let sweeper = Background::start(|stop| sweeper::run(store.clone(), settings.retention, stop));
+        Ok(Receiver {
+            settings,
+            ingress,
+            live,
+            draining,
+            #[cfg(feature = "admin")]
+            admin,
+            workers,
+            sweeper,
+            store,
+        })
+    }
+}
+
+/// How long a claim lasts without being renewed.
+const LEASE: Duration = Duration::from_secs(30);
+
+async fn open_journal(settings: &Settings) -> Result<Sqlite, BuildError> {
+    let options = SqliteOptions {
+        max_size: settings.max_size,
+        max_crashes: settings.max_crashes,
+        lease: LEASE,
+        ..SqliteOptions::new(&settings.data_dir)
+    };
+    let clock = settings.clock.clone();
+    match tokio::task::spawn_blocking(|| Sqlite::open(options, clock)).await {
+        Ok(opened) => Ok(opened?),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildError> {
+    match first_repeated(sources.iter().map(|(name, _)| name)) {
+        Some(name) => Err(BuildError::DuplicateSource(name.clone())),
+        None => Ok(()),
+    }
+}
+
+fn check_routes(sources: &[(String, Source)], routes: &[PendingRoute<()>]) -> Result<(), BuildError> {
+    if let Some(name) = first_repeated(routes.iter().map(|pending| &pending.route.name)) {
+        return Err(BuildError::DuplicateRoute(name.clone()));
+    }
+    for PendingRoute { route, .. } in routes {
+        if let SourceFilter::Named(names) = &route.sources {
+            for wanted in names {
+                let Some((_, source)) = sources.iter().find(|(name, _)| name == wanted) else {
+                    let known: Vec<_> = sources.iter().map(|(name, _)| name.as_str()).collect();
+                    return Err(BuildError::UnknownSource {
+                        route: route.name.clone(),
+                        wanted: wanted.clone(),
+                        known: known.join(", "),
+                    });
+                };
+                check_kinds(route, source)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_kinds(route: &Route, source: &Source) -> Result<(), BuildError> {
+    let known = source.provider.known_kinds();
+    let possible = |pattern: &Pattern| known.iter().any(|kind| pattern.may_overlap(&Pattern::new(*kind)));
+    match route.events.iter().find(|pattern| !known.is_empty() && !possible(pattern)) {
+        Some(pattern) => Err(BuildError::UnknownKind {
+            route: route.name.clone(),
+            pattern: pattern.to_string(),
+            provider: source.provider.name().to_owned(),
+            known: known.join(", "),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn first_repeated<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
+    let all = names.clone();
+    names.enumerate().find(|(at, name)| all.clone().take(*at).any(|earlier| earlier == *name)).map(|(_, name)| name)
+}

@@ -1,0 +1,63 @@
+use std::{io, net::SocketAddr};
+
+use crate::journal::OpenError;
+
+/// Why a receiver can't be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two sources have the same name.
+    #[error("two sources are named {0:?}; a source's name is part of its URL and must be its own")]
+    DuplicateSource(String),
+    /// Two routes have the same name.
+    #[error("two routes are named {0:?}; give one of them another name with `.named(…)`: it is part of every job's id")]
+    DuplicateRoute(String),
+    /// A route listens to a source that does not exist.
+    #[error("the route {route:?} listens to the source {wanted:?}, which does not exist; there are: {known}")]
+    UnknownSource {
+        /// The route.
+        route: String,
+        /// The source that it wants.
+        wanted: String,
+        /// The sources that there are.
+        known: String,
+    },
+    /// A route's pattern can match nothing that its source's provider sends.
+    #[error(
+        "the route {route:?} waits for {pattern:?}, which {provider} never sends; it sends: {known}. \
+         Use a `*` for what is not documented"
+    )]
+    UnknownKind {
+        /// The route.
+        route: String,
+        /// Its pattern.
+        pattern: String,
+        /// The kind of sender.
+        provider: String,
+        /// What that sends.
+        known: String,
+    },
+    /// The journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The system has no randomness to offer.
+    #[error("the system's random numbers can't be read: {0}")]
+    Random(String),
+    /// The client for HTTP targets can't be made.
+    #[error("the HTTP client for targets can't be made: {0}")]
+    HttpClient(#[from] reqwest::Error),
+}
+
+/// Why a receiver can't serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {source}; stop what listens there, or choose another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}

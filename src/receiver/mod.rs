@@ -1,0 +1,235 @@
+//! The one place where the parts are put together.
+
+mod builder;
+mod error;
+mod settings;
+mod sweeper;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+
+pub use self::{
+    builder::Builder,
+    error::{BuildError, ServeError},
+};
+use self::settings::Settings;
+use crate::{
+    ingress::{self, Ingress, Listener},
+    journal::Store,
+    live::Live,
+};
+
+/// Takes deliveries in, makes them durable, acknowledges them, and has their jobs run.
+///
+/// Made by [`Receiver::builder`]. From then on its workers run, whichever way deliveries come in:
+/// [`serve`](Self::serve) brings its own listener, [`router`](Self::router) goes into an axum application.
+pub struct Receiver {
+    settings: Settings,
+    ingress: Ingress,
+    live: Live,
+    draining: Arc<AtomicBool>,
+    #[cfg(feature = "admin")]
+    admin: axum::Router,
+    workers: Option<Background>,
+    sweeper: Background,
+    /// Closes when nobody uses it any more.
+    store: Arc<dyn Store>,
+}
+
+/// A receiver whose sockets are bound: its addresses are known, and nothing is accepted yet.
+pub struct Bound {
+    receiver: Receiver,
+    listener: Listener,
+    #[cfg(feature = "admin")]
+    admin: Option<tokio::net::TcpListener>,
+}
+
+/// A task that ends when it is told to.
+#[derive(Debug)]
+struct Background {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Receiver {
+    /// Begins a receiver: sources, handlers, state, then [`build`](Builder::build).
+    pub fn builder<S>() -> Builder<S> {
+        Builder::new()
+    }
+
+    /// The ingress, to merge into or nest in an axum application. It owns `/in` and everything under it.
+    ///
+    /// The deadline then counts from when a request reaches the router, and the limits on headers and connections are
+    /// the application's own. Call [`shutdown`](Self::shutdown) after the application's server has ended.
+    pub fn router(&self) -> axum::Router {
+        ingress::router(&self.ingress)
+    }
+
+    /// The admin API as a router, for the command line where no service runs.
+    #[cfg(feature = "cli")]
+    pub(crate) fn admin_router(&self) -> axum::Router {
+        self.admin.clone()
+    }
+
+    /// Binds the sockets: the one that a supervisor hands over in `LISTEN_FDS`, or else the configured address.
+    ///
+    /// # Errors
+    /// An address can't be listened on.
+    pub async fn bind(self) -> Result<Bound, ServeError> {
+        let address = self.settings.listen;
+        let listener =
+            Listener::inherit_or_bind(address).map_err(|source| ServeError::Listen { address, source })?;
+        #[cfg(feature = "admin")]
+        let admin = match &self.settings.admin {
+            Some((address, _)) => Some(
+                tokio::net::TcpListener::bind(address)
+                    .await
+                    .map_err(|source| ServeError::Listen { address: *address, source })?,
+            ),
+            None => None,
+        };
+        Ok(Bound {
+            receiver: self,
+            listener,
+            #[cfg(feature = "admin")]
+            admin,
+        })
+    }
+
+    /// Binds the sockets and serves until `shutdown` resolves and everything under way has ended.
+    ///
+    /// # Errors
+    /// An address can't be listened on.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+        self.bind().await?.serve(shutdown).await;
+        Ok(())
+    }
+
+    /// Ends the workers: nothing more is started, what runs ends within the grace or is cut off and runs again later.
+    pub async fn shutdown(self) {
+        self.live.close();
+        if let Some(workers) = self.workers {
+            workers.end().await;
+        }
+        self.sweeper.end().await;
+    }
+}
+
+impl Bound {
+    /// The address at which deliveries come in.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Whether a supervisor keeps the socket open over restarts.
+    pub fn is_inherited(&self) -> bool {
+        self.listener.inherited
+    }
+
+    /// The address of the admin listener, if there is one.
+    #[cfg(feature = "admin")]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves until `shutdown` resolves and everything under way has ended.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) {
+        let drain = self.receiver.settings.drain;
+        self.serve_until(async move {
+            shutdown.await;
+            drain
+        })
+        .await;
+    }
+
+    /// The same; `shutdown` says for how long to go on accepting while readiness is withdrawn.
+    pub(crate) async fn serve_until(self, shutdown: impl Future<Output = Duration> + Send) {
+        let Self { receiver, listener, .. } = self;
+        let (stop, stopped) = watch::channel(false);
+        #[cfg(feature = "admin")]
+        let admin = self.admin.map(|listener| {
+            let router = receiver.admin.clone();
+            tokio::spawn(serve_admin(listener, router, stopped.clone()))
+        });
+        let inherited = listener.inherited;
+        let draining = receiver.draining.clone();
+        let mut workers = None;
+        let Receiver { ingress, live, workers: running, sweeper, store, .. } = receiver;
+        let stopping = async {
+            let drain = shutdown.await;
+            draining.store(true, Ordering::SeqCst);
+            if !inherited {
+                tracing::info!(?drain, "shutting down: still accepting while load balancers look away");
+                tokio::time::sleep(drain).await;
+            }
+            // The jobs under way and the requests under way end at the same time.
+            workers = running.map(|running| tokio::spawn(running.end()));
+        };
+        ingress::serve(listener, ingress, stopping).await;
+        if let Some(workers) = workers {
+            // It ends by itself; a panic in there has been reported.
+            let _ = workers.await;
+        }
+        sweeper.end().await;
+        live.close();
+        // Without a receiver there is no admin listener to stop.
+        let _ = stop.send(true);
+        #[cfg(feature = "admin")]
+        if let Some(admin) = admin {
+            let _ = tokio::time::timeout(Duration::from_secs(2), admin).await;
+        }
+        drop(stopped);
+        drop(store);
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("listener", &self.listener.local_addr()).finish_non_exhaustive()
+    }
+}
+
+impl Background {
+    fn start<F: Future<Output = ()> + Send + 'static>(work: impl FnOnce(oneshot::Receiver<()>) -> F) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        Self { stop, task: tokio::spawn(work(stopped)) }
+    }
+
+    async fn end(self) {
+        drop(self.stop);
+        // A panic in there has been reported by the panic hook.
+        let _ = self.task.await;
+    }
+}
+
+#[cfg(feature = "admin")]
+async fn serve_admin(listener: tokio::net::TcpListener, router: axum::Router, mut stop: watch::Receiver<bool>) {
+    let stopped = async move {
+        // An error means that nobody can stop it any more, and so does a stop.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
+        tracing::error!(%error, "the admin listener failed");
+    }
+}

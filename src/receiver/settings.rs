@@ -1,0 +1,50 @@
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{
+    clock::{Clock, SystemClock},
+    ingress::Limits,
+    journal::Retention,
+    provider::Mask,
+};
+
+/// Everything about a receiver that is neither a source nor a route.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) data_dir: PathBuf,
+    pub(super) listen: SocketAddr,
+    #[cfg(feature = "admin")]
+    pub(super) admin: Option<(SocketAddr, crate::provider::Secrets)>,
+    pub(super) limits: Limits,
+    pub(super) drain: Duration,
+    pub(super) shutdown_grace: Duration,
+    pub(super) concurrency: usize,
+    pub(super) workers: bool,
+    pub(super) retention: Retention,
+    pub(super) max_size: u64,
+    pub(super) max_crashes: u32,
+    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "only the admin API shows payloads"))]
+    pub(super) mask: Mask,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        Self {
+            data_dir: "data".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            #[cfg(feature = "admin")]
+            admin: None,
+            limits: Limits::default(),
+            drain: Duration::ZERO,
+            shutdown_grace: Duration::from_secs(25),
+            concurrency: 64,
+            workers: true,
+            retention: Retention { done: Some(30 * DAY), failed: Some(90 * DAY) },
+            max_size: 10 << 30,
+            max_crashes: 5,
+            mask: Mask::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
