@@ -14,6 +14,7 @@ pub(crate) mod output;
 mod print;
 pub(crate) mod refused;
 pub(crate) mod replay;
+mod serve;
 pub(crate) mod show;
 pub(crate) mod tail;
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match cli.command.run(&cli.global) {
+    match cli.command.unwrap_or_default().run(&cli.global) {
         Ok(code) => code,
         Err(failure) => {
             print::failure(cli.global.json, &failure);
@@ -60,8 +61,9 @@ const USAGE: u8 = 2;
 struct Cli {
     #[command(flatten)]
     global: Global,
+    /// What to do [default: serve]
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 /// What every subcommand takes.
@@ -80,6 +82,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Take deliveries in, acknowledge them, run their jobs
+    Serve(serve::ServeArgs),
     /// Write a commented configuration file
     Init(init::InitArgs),
     /// Say what is wrong in the configuration, and what would be lost in which failure
@@ -101,9 +105,16 @@ enum DataCommand {
     Tail(tail::TailArgs),
 }
 
+impl Default for Command {
+    fn default() -> Self {
+        Self::Serve(serve::ServeArgs::default())
+    }
+}
+
 impl Command {
     fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         match self {
+            Self::Serve(args) => serve::run(&args, global)?,
             Self::Init(args) => init::run(&args, global)?,
             Self::Check(args) => check::run(&args, global)?,
             Self::Verify(args) => verify::run(&args, global)?,

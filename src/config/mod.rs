@@ -12,6 +12,7 @@ mod expand;
 mod facts;
 mod provider;
 mod reader;
+mod receiver;
 mod routes;
 mod secrets;
 mod sections;
@@ -26,6 +27,7 @@ use std::{
 use toml::de::DeTable;
 
 pub(crate) use self::embedded::random_secret;
+pub use self::receiver::RouteError;
 pub use self::{
     check::{Finding, Level, Report},
     error::{ConfigError, Problem},

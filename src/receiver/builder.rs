@@ -188,7 +188,8 @@ impl<S> Builder<S> {
             let state = state.clone();
             PendingRoute {
                 route: pending.route,
-                handler: Box::new(move |(): &(), client: &HttpClient| (pending.handler)(&state, client)) as Box<_>,
+                handler: Box::new(move |(): &(), client: &HttpClient| (pending.handler)(&state, client))
+                    as Box<_>,
             }
         });
         Builder { routes: routes.collect(), sources: self.sources, settings: self.settings }
@@ -343,5 +344,8 @@ fn check_kinds(route: &Route, source: &Source) -> Result<(), BuildError> {
 
 fn first_repeated<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
     let all = names.clone();
-    names.enumerate().find(|(at, name)| all.clone().take(*at).any(|earlier| earlier == *name)).map(|(_, name)| name)
+    names
+        .enumerate()
+        .find(|(at, name)| all.clone().take(*at).any(|earlier| earlier == *name))
+        .map(|(_, name)| name)
 }

@@ -10,7 +10,9 @@ pub enum BuildError {
     #[error("two sources are named {0:?}; a source's name is part of its URL and must be its own")]
     DuplicateSource(String),
     /// Two routes have the same name.
-    #[error("two routes are named {0:?}; give one of them another name with `.named(…)`: it is part of every job's id")]
+    #[error(
+        "two routes are named {0:?}; give one of them another name with `.named(…)`: it is part of every job's id"
+    )]
     DuplicateRoute(String),
     /// A route listens to a source that does not exist.
     #[error("the route {route:?} listens to the source {wanted:?}, which does not exist; there are: {known}")]

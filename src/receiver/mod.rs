@@ -20,11 +20,11 @@ use tokio::{
     task::JoinHandle,
 };
 
+use self::settings::Settings;
 pub use self::{
     builder::Builder,
     error::{BuildError, ServeError},
 };
-use self::settings::Settings;
 use crate::{
     ingress::{self, Ingress, Listener},
     journal::Store,
@@ -224,7 +224,11 @@ impl Background {
 }
 
 #[cfg(feature = "admin")]
-async fn serve_admin(listener: tokio::net::TcpListener, router: axum::Router, mut stop: watch::Receiver<bool>) {
+async fn serve_admin(
+    listener: tokio::net::TcpListener,
+    router: axum::Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let stopped = async move {
         // An error means that nobody can stop it any more, and so does a stop.
         let _ = stop.wait_for(|stop| *stop).await;

@@ -59,7 +59,8 @@ impl Backend for ClaimFeed {
             Some(job) => {
                 let id = job.lease.delivery.event(job.lease.event).job(&job.lease.route);
                 let attempts_before = usize::try_from(job.attempt.saturating_sub(1)).unwrap_or(usize::MAX);
-                let task = TaskBuilder::new(job).task_id(TaskId::from_uuid(id.into())).attempt(attempts_before);
+                let task =
+                    TaskBuilder::new(job).task_id(TaskId::from_uuid(id.into())).attempt(attempts_before);
                 Poll::Ready(Some(Ok(task.build())))
             }
             // The store is closed, or serves another feed. Ending would end the worker.

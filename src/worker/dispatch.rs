@@ -136,7 +136,12 @@ impl Demand for Dispatcher {
 impl Slots {
     fn new(routes: usize, concurrency: usize) -> Self {
         let share = (concurrency / (2 * routes.max(1))).max(1);
-        Self { running: vec![0; routes], share, pool: concurrency.saturating_sub(share * routes), closed: false }
+        Self {
+            running: vec![0; routes],
+            share,
+            pool: concurrency.saturating_sub(share * routes),
+            closed: false,
+        }
     }
 
     fn free(&self, route: usize) -> usize {

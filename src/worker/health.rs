@@ -34,7 +34,9 @@ impl WorkerHealth {
             return None;
         }
         Some(match &state.last_error {
-            Some(error) => format!("the worker died ({} times by now) and is being restarted: {error}", state.restarts),
+            Some(error) => {
+                format!("the worker died ({} times by now) and is being restarted: {error}", state.restarts)
+            }
             None => "no worker is running".into(),
         })
     }

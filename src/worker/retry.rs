@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    delivery::JobId,
-    handler::HandlerError,
-    journal::Outcome,
-    route::RetryPolicy,
-};
+use crate::{delivery::JobId, handler::HandlerError, journal::Outcome, route::RetryPolicy};
 
 /// How long an error's text may be; the rest is cut off.
 const MAX_ERROR: usize = 2_000;
@@ -87,8 +82,7 @@ mod tests {
     #[test]
     fn the_default_schedule_spans_a_weekend() {
         let policy = RetryPolicy::default();
-        let shortest: Duration =
-            (1..policy.max_attempts).map(|attempt| delay(&policy, attempt, 0.8)).sum();
+        let shortest: Duration = (1..policy.max_attempts).map(|attempt| delay(&policy, attempt, 0.8)).sum();
         assert!(shortest >= Duration::from_secs(52 * 3600), "{shortest:?}");
     }
 
@@ -137,7 +131,8 @@ mod tests {
     #[test]
     fn long_errors_are_cut_at_a_character() {
         let text = "ü".repeat(MAX_ERROR);
-        let Outcome::Dead { error } = outcome(Err(HandlerError::dead(text)), &RetryPolicy::default(), id(1), 1)
+        let Outcome::Dead { error } =
+            outcome(Err(HandlerError::dead(text)), &RetryPolicy::default(), id(1), 1)
         else {
             panic!("not dead")
         };

@@ -1,0 +1,162 @@
+//! `doorbell serve`: the service.
+
+use std::{io::IsTerminal, time::Duration};
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, Global, Loaded, print};
+use crate::{admin::token, config::Config, receiver::Bound};
+
+#[derive(Debug, Args, Default)]
+pub(super) struct ServeArgs {
+    /// What this process does
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// Take deliveries in and run their jobs
+    #[default]
+    All,
+    /// Only take deliveries in; a later `serve` works them off
+    Ingress,
+    /// Only run jobs (needs a queue that machines share)
+    Worker,
+}
+
+pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
+    if args.role == Role::Worker {
+        let text = "--role worker needs a queue that machines share; on the embedded queue one process does both: \
+                    use --role all";
+        return Err(Failure::Usage(text.into()));
+    }
+    start_logging(global.json);
+    let loaded = global.load()?;
+    for warning in &loaded.config.warnings {
+        tracing::warn!("{warning}");
+    }
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("the asynchronous runtime can't be started: {error}")))?
+        .block_on(serve(&loaded, args.role, global.json))
+}
+
+async fn serve(loaded: &Loaded, role: Role, json: bool) -> Result<(), Failure> {
+    let config = &loaded.config;
+    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+    create_data_folder(config).map_err(|error| failed(&error))?;
+    let (token, new_token) = match &config.admin.token {
+        Some(token) => (token.clone(), false),
+        None => token::load_or_make(&config.journal.dir).map_err(|error| failed(&error))?,
+    };
+    let shown_token = new_token.then(|| String::from_utf8_lossy(token.expose()).into_owned());
+    let receiver = config
+        .builder(token)
+        .map_err(|error| failed(&error))?
+        .workers(role == Role::All)
+        .build()
+        .await
+        .map_err(|error| failed(&error))?;
+    let bound = receiver.bind().await.map_err(|error| failed(&error))?;
+    let stop = stop_signal(config.ingress.drain).map_err(|error| failed(&error))?;
+    announce(loaded, &bound, shown_token.as_deref(), json)?;
+    bound.serve_until(stop).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn create_data_folder(config: &Config) -> std::io::Result<()> {
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    let dir = &config.journal.dir;
+    folder
+        .create(dir)
+        .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", dir.display())))
+}
+
+/// Resolves on SIGTERM, with the time for load balancers to look away; or on SIGINT, with none: somebody waits.
+fn stop_signal(drain: Duration) -> std::io::Result<impl Future<Output = Duration> + Send> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        let drain = tokio::select! {
+            _ = terminate.recv() => drain,
+            _ = interrupt.recv() => Duration::ZERO,
+        };
+        // Whoever asks twice does not want to wait. What runs is taken up again at the next start.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("stopped at once; jobs that were running run again at the next start");
+            std::process::exit(1);
+        });
+        drain
+    })
+}
+
+fn start_logging(json: bool) {
+    let filter = EnvFilter::try_from_env("DOORBELL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error means that there is a subscriber already; it serves as well.
+    let _ = if json {
+        log.json().try_init()
+    } else {
+        log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init()
+    };
+}
+
+/// Says where everything is. Path secrets are shown only where they were made up for trying things out.
+fn announce(loaded: &Loaded, bound: &Bound, new_token: Option<&str>, json: bool) -> Result<(), Failure> {
+    let config = &loaded.config;
+    let address = bound.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
+    let base = config.ingress.base_url(address);
+    let admin = bound.admin_addr().map(|address| format!("http://{address}"));
+    let made_up = loaded.file.is_none();
+    let url = |source: &crate::config::SourceConfig| {
+        let full = source.url(&base);
+        let plain = format!("{base}/in/{}", source.name);
+        if made_up || full == plain { full } else { format!("{plain}/<path secret>") }
+    };
+    if json {
+        let sources: Vec<_> = config
+            .sources
+            .iter()
+            .map(|source| serde_json::json!({ "name": source.name, "url": url(source) }))
+            .collect();
+        let value = serde_json::json!({
+            "listening": address, "inherited": bound.is_inherited(), "admin": admin, "sources": sources,
+        });
+        return print::value(true, &value);
+    }
+    let mut text = String::from("Doorbell answers.\n\n");
+    let width = config.sources.iter().map(|source| source.name.len()).max().unwrap_or(0);
+    for source in &config.sources {
+        text += &format!("  {:width$}  POST {}\n", source.name, url(source));
+    }
+    if let Some(admin) = admin {
+        text += &format!("  {:width$}  {admin}\n", "admin");
+    }
+    if let Some(token) = new_token {
+        let folder = config.journal.dir.display();
+        text += &format!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}\n");
+    }
+    if made_up {
+        let program = std::env::args().next().unwrap_or_else(|| "doorbell".into());
+        text += &format!(
+            "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.\nTry one, in another terminal:\n",
+            Config::secrets_file(&config.journal.dir).display()
+        );
+        for source in &config.sources {
+            text += &format!("  {program} send {}\n", source.name);
+        }
+        text += &format!("\nThen look: {program} list\n");
+    }
+    print::value(false, &text)
+}
