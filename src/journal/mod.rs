@@ -21,6 +21,7 @@ pub use self::record::{
     AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, EventRecord, Filter, ItemState, JobRecord,
     JobState, Page, Stats,
 };
+pub use self::sqlite::OpenError;
 pub(crate) use self::sqlite::{Sqlite, SqliteOptions};
 use crate::{
     clock::Timestamp,

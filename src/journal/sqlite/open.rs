@@ -184,11 +184,15 @@ pub(super) fn resync_wal(slot: &Slot) -> Result<(), OpenError> {
     file.sync_all().map_err(io_error)
 }
 
-/// Commits something, so that its fsync is known to work.
+/// Commits something, so that its fsync is known to work. It is as large as a delivery may be: on a disk that has room
+/// for next to nothing, a proof of next to nothing would say little.
 pub(super) fn prove(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "INSERT INTO meta (key, value) VALUES ('proof', '1') ON CONFLICT DO UPDATE SET value = value + 1;",
-    )
+    let mut write = connection.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES ('proof', ?1) ON CONFLICT DO UPDATE SET value = ?1",
+    )?;
+    write.execute(["proof".repeat(1 << 18)])?;
+    write.execute([""])?;
+    Ok(())
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {

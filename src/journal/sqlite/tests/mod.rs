@@ -1,5 +1,8 @@
 //! What only this store promises; what every store does is in `conformance`.
 
+mod opening;
+mod trouble;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
