@@ -17,7 +17,7 @@ use std::{
 use rusqlite::Connection;
 
 /// How often to copy, while there is something to copy.
-const EVERY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1_000 });
+const EVERY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 250 });
 /// Pages (4 KiB each) in the log from which on the writer is held for the rest.
 pub(super) const LARGE: i64 = if cfg!(test) { 256 } else { 16_384 };
 /// How many pages may remain for it to be held.

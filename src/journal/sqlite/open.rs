@@ -209,7 +209,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
         ("checkpoint_fullfsync", "1"),
         // Checkpoints are made by a thread of their own, off the way of an acknowledgement.
         ("wal_autocheckpoint", "0"),
-        ("cache_size", "-8192"),
+        ("cache_size", "-16384"),
         ("temp_store", "MEMORY"),
         ("journal_size_limit", "67108864"),
     ] {

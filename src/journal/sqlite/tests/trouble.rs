@@ -36,9 +36,9 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut
 /// batch.
 fn hold(store: &Sqlite) -> (impl Future<Output = ()>, mpsc::Sender<()>) {
     let (release, held) = mpsc::channel::<()>();
-    let (began, begun) = mpsc::channel();
+    let (begin, begun) = mpsc::channel();
     let mut waiting = Box::pin(store.write(move |_| {
-        began.send(()).unwrap();
+        begin.send(()).unwrap();
         // An error says that it was released.
         let _ = held.recv();
         Ok(())
