@@ -156,10 +156,10 @@ pub(super) fn open_checkpointer(slot: &Slot) -> Result<Connection, OpenError> {
     connect(&slot.database, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
-/// Writes the write-ahead log over itself and syncs it, before SQLite reads it.
+/// Writes the write-ahead log over itself and syncs it, before `SQLite` reads it.
 ///
 /// When an fsync failed and the process ended before the failure was dealt with, the log's last frames may be in the
-/// page cache, marked clean, and not on disk. SQLite would take them for committed, and a repeated delivery for a
+/// page cache, marked clean, and not on disk. `SQLite` would take them for committed, and a repeated delivery for a
 /// duplicate of something that a power failure can still undo. Written anew, they are dirty again and get synced.
 pub(super) fn resync_wal(slot: &Slot) -> Result<(), OpenError> {
     let path = slot.wal();

@@ -15,7 +15,7 @@ use crate::{
     clock::ManualClock,
     journal::{
         Accepted, Filter, JobState, Outcome, Retention, Sqlite, SqliteOptions, Store, StoreError,
-        conformance::{Fixture, LEASE, START, Workers, World, sent},
+        conformance::{LEASE, START, Workers, World, sent},
     },
 };
 
@@ -36,15 +36,15 @@ async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut
 /// batch.
 fn hold(store: &Sqlite) -> (impl Future<Output = ()>, mpsc::Sender<()>) {
     let (release, held) = mpsc::channel::<()>();
-    let (begin, begun) = mpsc::channel();
+    let (entered, inside) = mpsc::channel();
     let mut waiting = Box::pin(store.write(move |_| {
-        begin.send(()).unwrap();
+        entered.send(()).unwrap();
         // An error says that it was released.
         let _ = held.recv();
         Ok(())
     }));
     assert!(waiting.as_mut().now_or_never().is_none());
-    begun.recv().unwrap();
+    inside.recv().unwrap();
     (async { waiting.await.unwrap() }, release)
 }
 
@@ -120,13 +120,7 @@ async fn a_full_journal_refuses_until_something_is_deleted() {
     let mut workers = Workers::start(&world, &[("a", 1_000)]);
     let large = sent(&"x".repeat(100_000));
     let mut stored = 0;
-    let refusal = until("a refusal", || async {
-        match world.accept(&large).await.1 {
-            Ok(_) => None,
-            Err(error) => Some(error),
-        }
-    })
-    .await;
+    let refusal = until("a refusal", || async { world.accept(&large).await.1.err() }).await;
     assert!(matches!(&refusal, StoreError::Unavailable(why) if why.contains("max_size")), "{refusal:?}");
     assert!(world.store().health().warning.unwrap().contains("max_size"));
     assert_eq!(world.store().health().trouble, None);
