@@ -139,7 +139,7 @@ pub(crate) use conformance_suite;
 pub(crate) struct World<F> {
     pub(crate) fixture: F,
     pub(crate) clock: ManualClock,
-    ids: IdGenerator,
+    pub(crate) ids: IdGenerator,
 }
 
 impl<F: Fixture> World<F> {

@@ -73,8 +73,8 @@ pub(super) fn prepare_jobs(
 }
 
 impl Session<'_> {
-    /// Stores a delivery and queues its jobs, unless it is known.
-    pub(super) fn accept(&mut self, prepared: &Prepared) -> rusqlite::Result<Accepted> {
+    /// Stores a delivery and queues its jobs, unless it is known. `None`: another one has its id's place.
+    pub(super) fn accept(&mut self, prepared: &Prepared) -> rusqlite::Result<Option<Accepted>> {
         let new = &prepared.new;
         let seq = row::to_sql(new.id.seq());
         let mut id_reused = false;
@@ -84,7 +84,7 @@ impl Session<'_> {
             match self.memory.tail.look_up(self.connection, &by.key, self.now, until)? {
                 Known::Duplicate(original) => {
                     self.memory.stats.duplicate += 1;
-                    return Ok(Accepted::Duplicate { original });
+                    return Ok(Some(Accepted::Duplicate { original }));
                 }
                 Known::IdReused => id_reused = true,
                 Known::No => {}
@@ -92,11 +92,13 @@ impl Session<'_> {
             dedupe = Some((by.key.to_bytes(), until));
         }
         let (source, provider) = (self.intern(&new.source)?, self.intern(&new.provider)?);
-        self.connection
+        let inserted = self
+            .connection
             .prepare_cached(
                 "INSERT INTO delivery (seq, id, source, provider, state, unrouted, received_at, sender_id, dedupe,
                      dedupe_until, reason, content_type, events, headers, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                 ON CONFLICT DO NOTHING",
             )?
             .execute(params![
                 seq,
@@ -115,6 +117,9 @@ impl Session<'_> {
                 new.headers,
                 &*new.body,
             ])?;
+        if inserted == 0 {
+            return Ok(None);
+        }
         self.memory.tail.add_delivery(self.connection, seq, new.id, dedupe)?;
         for job in &prepared.jobs {
             self.enqueue(seq, job)?;
@@ -124,7 +129,7 @@ impl Session<'_> {
         stats.quarantined += u64::from(prepared.state == DeliveryState::Quarantined);
         stats.id_reused += u64::from(id_reused);
         stats.unrouted += u64::from(prepared.unrouted);
-        Ok(Accepted::New { id_reused })
+        Ok(Some(Accepted::New { id_reused }))
     }
 
     /// Adds a job, due at once.

@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc::{RecvTimeoutError, Sender, channel},
     },
@@ -17,17 +17,33 @@ use std::{
 use rusqlite::Connection;
 
 /// How often to copy, while there is something to copy.
-const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 250 });
 /// Pages (4 KiB each) in the log from which on the writer is held for the rest.
-const LARGE: i64 = 65_536;
+pub(super) const LARGE: i64 = if cfg!(test) { 256 } else { 16_384 };
 /// How many pages may remain for it to be held.
-const SHORT_HOLD: i64 = 1_024;
+const SHORT_HOLD: i64 = 512;
 
 pub(super) struct Checkpointer {
-    gate: Arc<Mutex<()>>,
+    gate: Arc<Gate>,
     uncopied: Arc<AtomicBool>,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Lets one of the two pass at a time. A mutex alone would not do: a busy writer could take it again and again before
+/// the other one wakes up.
+#[derive(Default)]
+pub(super) struct Gate {
+    /// Held only while waiting for `inside`, so it is nearly always free, and who holds it is next.
+    queue: Mutex<()>,
+    inside: Mutex<()>,
+}
+
+impl Gate {
+    pub(super) fn enter(&self) -> MutexGuard<'_, ()> {
+        let _next = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How far a checkpoint came, in pages.
@@ -38,7 +54,7 @@ struct Progress {
 
 impl Checkpointer {
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
-        let gate = Arc::new(Mutex::new(()));
+        let gate = Arc::new(Gate::default());
         let (stop, stopped) = channel();
         let uncopied = Arc::new(AtomicBool::new(true));
         let (held, made) = (gate.clone(), uncopied.clone());
@@ -58,7 +74,7 @@ impl Checkpointer {
     }
 
     /// Whoever commits holds this meanwhile.
-    pub(super) fn gate(&self) -> Arc<Mutex<()>> {
+    pub(super) fn gate(&self) -> Arc<Gate> {
         self.gate.clone()
     }
 
@@ -82,7 +98,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn copy(connection: &Connection, gate: &Mutex<()>) -> rusqlite::Result<()> {
+fn copy(connection: &Connection, gate: &Gate) -> rusqlite::Result<()> {
     let mut progress = passive(connection)?;
     if progress.logged < LARGE {
         return Ok(());
@@ -94,7 +110,7 @@ fn copy(connection: &Connection, gate: &Mutex<()>) -> rusqlite::Result<()> {
         }
         progress = passive(connection)?;
     }
-    let _held = gate.lock().unwrap_or_else(PoisonError::into_inner);
+    let _held = gate.enter();
     passive(connection)?;
     Ok(())
 }

@@ -131,7 +131,7 @@ impl Session<'_> {
                 self.memory.set_due(route, next);
             }
             claims.announce(demand, index, waiting.len());
-            for job in waiting {
+            for job in &waiting {
                 self.start(job, route, route_name, Suspicion::None, terms, claims)?;
             }
         }
@@ -173,7 +173,7 @@ impl Session<'_> {
         }
         let suspicion = if alone { Suspicion::Alone } else { Suspicion::Suspect };
         claims.announce(demand, index, 1);
-        self.start(job, route, &demand.routes()[index], suspicion, terms, claims)?;
+        self.start(&job, route, &demand.routes()[index], suspicion, terms, claims)?;
         Ok(!alone)
     }
 
@@ -222,14 +222,14 @@ impl Session<'_> {
 
     fn start(
         &mut self,
-        job: Waiting,
+        job: &Waiting,
         route_number: i64,
         route: &Arc<str>,
         suspicion: Suspicion,
         terms: Terms,
         claims: &mut Claims,
     ) -> rusqlite::Result<()> {
-        let Waiting { delivery, event, .. } = job;
+        let &Waiting { delivery, event, .. } = job;
         let attempt = job.attempts + 1;
         self.connection
             .prepare_cached(

@@ -118,10 +118,10 @@ impl Session<'_> {
                 "UPDATE delivery SET state = 0, reason = NULL, unrouted = ?2, events = ?3 WHERE seq = ?1",
             )?
             .execute(params![seq, to_sql(unrouted), row::encode(&stored)])?;
-        let stats = &mut self.memory.stats;
-        stats.unrouted = (stats.unrouted + unrouted).saturating_sub(row::from_sql(unrouted_before));
-        stats.quarantined =
-            stats.quarantined.saturating_sub(u64::from(state == DeliveryState::Quarantined as i64));
+        let was_quarantined = u64::from(state == DeliveryState::Quarantined as i64);
+        let counters = &mut self.memory.stats;
+        counters.unrouted = (counters.unrouted + unrouted).saturating_sub(row::from_sql(unrouted_before));
+        counters.quarantined = counters.quarantined.saturating_sub(was_quarantined);
         let mut added = 0;
         for (index, event) in (0..).zip(events) {
             for job in prepare_jobs(delivery.event(index), index, &event.routes) {

@@ -1,4 +1,4 @@
-//! The embedded store: one SQLite file, one writer thread with group commit, readers beside it.
+//! The embedded store: one `SQLite` file, one writer thread with group commit, readers beside it.
 //!
 //! Every operation that changes something is a command to the writer (`writer.rs`), which commits all that has come in
 //! together and answers when the fsync has returned. Listings read from a connection of their own.
@@ -126,7 +126,7 @@ impl Sqlite {
         operation: impl FnMut(&mut Session<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Work(Box::new(Operation { operation, value: None, reply })))?;
+        self.send(Command::Work(Box::new(Operation { run: operation, value: None, reply })))?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -249,6 +249,7 @@ impl Store for Sqlite {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 fn unavailable(error: rusqlite::Error) -> StoreError {
     StoreError::Unavailable(error.to_string())
 }
@@ -259,14 +260,14 @@ fn stopped() -> StoreError {
 
 /// A closure on its way through the writer.
 struct Operation<F, T> {
-    operation: F,
+    run: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<T: Send, F: FnMut(&mut Session<'_>) -> rusqlite::Result<T> + Send> Work for Operation<F, T> {
     fn apply(&mut self, session: &mut Session<'_>) -> rusqlite::Result<()> {
-        self.value = Some((self.operation)(session)?);
+        self.value = Some((self.run)(session)?);
         Ok(())
     }
 

@@ -156,10 +156,10 @@ pub(super) fn open_checkpointer(slot: &Slot) -> Result<Connection, OpenError> {
     connect(&slot.database, OpenFlags::SQLITE_OPEN_READ_WRITE)
 }
 
-/// Writes the write-ahead log over itself and syncs it, before SQLite reads it.
+/// Writes the write-ahead log over itself and syncs it, before `SQLite` reads it.
 ///
 /// When an fsync failed and the process ended before the failure was dealt with, the log's last frames may be in the
-/// page cache, marked clean, and not on disk. SQLite would take them for committed, and a repeated delivery for a
+/// page cache, marked clean, and not on disk. `SQLite` would take them for committed, and a repeated delivery for a
 /// duplicate of something that a power failure can still undo. Written anew, they are dirty again and get synced.
 pub(super) fn resync_wal(slot: &Slot) -> Result<(), OpenError> {
     let path = slot.wal();
@@ -184,11 +184,15 @@ pub(super) fn resync_wal(slot: &Slot) -> Result<(), OpenError> {
     file.sync_all().map_err(io_error)
 }
 
-/// Commits something, so that its fsync is known to work.
+/// Commits something, so that its fsync is known to work. It is as large as a delivery may be: on a disk that has room
+/// for next to nothing, a proof of next to nothing would say little.
 pub(super) fn prove(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "INSERT INTO meta (key, value) VALUES ('proof', '1') ON CONFLICT DO UPDATE SET value = value + 1;",
-    )
+    let mut write = connection.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES ('proof', ?1) ON CONFLICT DO UPDATE SET value = ?1",
+    )?;
+    write.execute(["proof".repeat(1 << 18)])?;
+    write.execute([""])?;
+    Ok(())
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
@@ -205,7 +209,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
         ("checkpoint_fullfsync", "1"),
         // Checkpoints are made by a thread of their own, off the way of an acknowledgement.
         ("wal_autocheckpoint", "0"),
-        ("cache_size", "-8192"),
+        ("cache_size", "-16384"),
         ("temp_store", "MEMORY"),
         ("journal_size_limit", "67108864"),
     ] {

@@ -68,12 +68,12 @@ pub(super) fn decode(json: &str) -> rusqlite::Result<Vec<StoredEvent>> {
     })
 }
 
-/// A sequence number as SQLite keeps it.
+/// A sequence number as `SQLite` keeps it.
 pub(super) fn to_sql(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
 }
 
-/// A sequence number as SQLite kept it.
+/// A sequence number as `SQLite` kept it.
 pub(super) fn from_sql(seq: i64) -> u64 {
     u64::try_from(seq).unwrap_or(0)
 }

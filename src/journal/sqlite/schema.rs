@@ -7,7 +7,7 @@
 
 use rusqlite::Connection;
 
-/// Marks the file as ours: "DrBl".
+/// Marks the file as ours: `DrBl` in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x4472_426c;
 
 /// One step for each version; the file's `user_version` says how many it has seen. Never edit one that was released:

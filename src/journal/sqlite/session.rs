@@ -153,3 +153,27 @@ pub(super) fn job_state(number: i64) -> rusqlite::Result<JobState> {
         .and_then(|number| JobState::ALL.get(number).copied())
         .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
 }
+
+#[cfg(test)]
+impl Memory {
+    /// Panics unless all of this follows from the file, and the file's counters from its rows.
+    pub(super) fn assert_follows_from(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let loaded = Self::load(connection)?;
+        assert_eq!(self.stats, loaded.stats);
+        assert_eq!(self.names.numbers, loaded.names.numbers);
+        assert_eq!(self.tail.everything(connection)?, loaded.tail.everything(connection)?);
+        for route in loaded.names.texts.keys() {
+            // These are lower bounds.
+            assert!(self.due(*route) <= loaded.due(*route));
+            assert!(self.suspects_due(*route) <= loaded.suspects_due(*route));
+        }
+        let mut jobs = [0; 6];
+        let mut counted = connection.prepare("SELECT state, count(*) FROM job GROUP BY state")?;
+        let mut rows = counted.query([])?;
+        while let Some(row) = rows.next()? {
+            jobs[job_state(row.get(0)?)? as usize] = super::row::from_sql(row.get(1)?);
+        }
+        assert_eq!(self.stats.jobs, jobs);
+        Ok(())
+    }
+}

@@ -335,3 +335,32 @@ fn extend(connection: &Connection, key: &Key, id: DeliveryId, until: i64) -> rus
         .execute(params![to_sql(id.seq()), until])?;
     Ok(())
 }
+
+#[cfg(test)]
+impl Tail {
+    /// What tables and memory say together.
+    #[expect(clippy::type_complexity, reason = "a test's intermediate value")]
+    pub(super) fn everything(
+        &self,
+        connection: &Connection,
+    ) -> rusqlite::Result<(BTreeMap<Key, (DeliveryId, i64)>, std::collections::BTreeSet<(i64, i64)>)> {
+        let mut keys = connection
+            .prepare("SELECT key, delivery, until FROM dedupe")?
+            .query_map([], |row| Ok((row.get(0)?, (DeliveryId::from_bytes(row.get(1)?), row.get(2)?))))?
+            .collect::<rusqlite::Result<BTreeMap<Key, (DeliveryId, i64)>>>()?;
+        let mut jobs = connection
+            .prepare("SELECT prefix, delivery FROM job_id")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<std::collections::BTreeSet<_>>>()?;
+        for generation in [self.merging.as_ref(), Some(&self.fresh)].into_iter().flatten() {
+            for (key, seen) in &generation.dedupe {
+                let known = keys.entry(*key).or_insert((seen.id, seen.until));
+                if seen.until >= known.1 {
+                    *known = (seen.id, seen.until);
+                }
+            }
+            jobs.extend(&generation.jobs);
+        }
+        Ok((keys, jobs))
+    }
+}

@@ -28,7 +28,7 @@ use crate::{
 /// How many commands one transaction takes at most.
 const BATCH: usize = 1024;
 /// How often leases and the file's size are looked at.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1_000 });
 /// How long to wait before a store that failed is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -54,7 +54,7 @@ pub(super) trait Work: Send {
 
 /// What applying a command came to, until the commit.
 enum Applied {
-    Accept(Accepted),
+    Accept(Option<Accepted>),
     Settle(bool),
     Work,
 }
@@ -206,7 +206,7 @@ impl Writer {
         let mut batch = Batch::default();
         let result = {
             let gate = self.checkpointer.gate();
-            let _open = gate.lock().unwrap_or_else(PoisonError::into_inner);
+            let _inside = gate.enter();
             self.apply(&mut commands, &mut batch)
         };
         match result {
@@ -271,7 +271,12 @@ impl Writer {
         for (command, applied) in commands.into_iter().zip(batch.applied) {
             // Wherever nobody waits for the answer any more, that is no reason to do anything else.
             match (command, applied) {
-                (Command::Accept(_, reply), Applied::Accept(accepted)) => drop(reply.send(Ok(accepted))),
+                (Command::Accept(prepared, reply), Applied::Accept(accepted)) => {
+                    let id = prepared.new.id;
+                    let taken =
+                        || StoreError::Invalid(format!("another delivery is stored in the place of {id}"));
+                    drop(reply.send(accepted.ok_or_else(taken)));
+                }
                 (Command::Settle(_, _, reply), Applied::Settle(settled)) => {
                     drop(reply.send(if settled { Ok(()) } else { Err(StoreError::LeaseLost) }));
                 }
@@ -433,6 +438,8 @@ impl Writer {
     fn reopen(&mut self, error: &rusqlite::Error) {
         tracing::error!(%error, "the journal can't commit; deliveries are answered 503 until it can");
         self.set_trouble(Some(error.to_string()));
+        // Whatever the log holds, copying it makes room.
+        self.checkpointer.committed();
         let mut wait = RETRY.0;
         while !self.closing {
             self.refuse_for(wait);

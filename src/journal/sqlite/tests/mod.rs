@@ -1,5 +1,8 @@
 //! What only this store promises; what every store does is in `conformance`.
 
+mod opening;
+mod trouble;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -37,12 +40,23 @@ impl Fixture for Embedded {
     }
 
     async fn crash(&mut self) {
+        self.store.as_ref().unwrap().assert_consistent().await;
         self.store = None;
         self.store = Some(open(&self.dir, &self.clock));
     }
 
     async fn mature(&self) {
-        self.store.as_ref().unwrap().write(merge_all).await.unwrap();
+        let store = self.store.as_ref().unwrap();
+        store.assert_consistent().await;
+        store.write(merge_all).await.unwrap();
+        store.assert_consistent().await;
+    }
+}
+
+impl Sqlite {
+    /// Panics (in the writer's thread, which closes the store) if what is in memory does not follow from the file.
+    async fn assert_consistent(&self) {
+        self.write(|session| session.memory.assert_follows_from(session.connection)).await.unwrap();
     }
 }
 
