@@ -1,6 +1,6 @@
 //! `doorbell serve`: the service.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,6 +14,12 @@ pub(super) struct ServeArgs {
     /// What this process does
     #[arg(long, value_enum, default_value_t)]
     role: Role,
+    /// Take deliveries in at this address, whatever the configuration says; port 0: any that is free
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The same for the admin listener
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -34,7 +40,10 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
         return Err(Failure::Usage(text.into()));
     }
     start_logging(global.json);
-    let loaded = global.load()?;
+    let mut loaded = global.load()?;
+    let (ingress, admin) = (&mut loaded.config.ingress.listen, &mut loaded.config.admin.listen);
+    *ingress = args.listen.unwrap_or(*ingress);
+    *admin = args.admin_listen.unwrap_or(*admin);
     for warning in &loaded.config.warnings {
         tracing::warn!("{warning}");
     }
@@ -42,10 +51,10 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("the asynchronous runtime can't be started: {error}")))?
-        .block_on(serve(&loaded, args.role, global.json))
+        .block_on(serve(&loaded, args, global.json))
 }
 
-async fn serve(loaded: &Loaded, role: Role, json: bool) -> Result<(), Failure> {
+async fn serve(loaded: &Loaded, args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let config = &loaded.config;
     let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
     create_data_folder(config).map_err(|error| failed(&error))?;
@@ -57,13 +66,14 @@ async fn serve(loaded: &Loaded, role: Role, json: bool) -> Result<(), Failure> {
     let receiver = config
         .builder(token)
         .map_err(|error| failed(&error))?
-        .workers(role == Role::All)
+        .workers(args.role == Role::All)
         .build()
         .await
         .map_err(|error| failed(&error))?;
     let bound = receiver.bind().await.map_err(|error| failed(&error))?;
     let stop = stop_signal(config.ingress.drain).map_err(|error| failed(&error))?;
-    announce(loaded, &bound, shown_token.as_deref(), json)?;
+    let moved = args.listen.is_some() || args.admin_listen.is_some();
+    announce(loaded, &bound, shown_token.as_deref(), moved, json)?;
     bound.serve_until(stop).await;
     tracing::info!("stopped");
     Ok(())
@@ -112,8 +122,15 @@ fn start_logging(json: bool) {
     };
 }
 
-/// Says where everything is. Path secrets are shown only where they were made up for trying things out.
-fn announce(loaded: &Loaded, bound: &Bound, new_token: Option<&str>, json: bool) -> Result<(), Failure> {
+/// Says where everything is. Path secrets are shown only where they were made up for trying things out. `moved`: the
+/// addresses are not those of the configuration, so other commands have to be told.
+fn announce(
+    loaded: &Loaded,
+    bound: &Bound,
+    new_token: Option<&str>,
+    moved: bool,
+    json: bool,
+) -> Result<(), Failure> {
     let config = &loaded.config;
     let address = bound.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let base = config.ingress.base_url(address);
@@ -140,7 +157,7 @@ fn announce(loaded: &Loaded, bound: &Bound, new_token: Option<&str>, json: bool)
     for source in &config.sources {
         text += &format!("  {:width$}  POST {}\n", source.name, url(source));
     }
-    if let Some(admin) = admin {
+    if let Some(admin) = &admin {
         text += &format!("  {:width$}  {admin}\n", "admin");
     }
     if let Some(token) = new_token {
@@ -153,10 +170,12 @@ fn announce(loaded: &Loaded, bound: &Bound, new_token: Option<&str>, json: bool)
             "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.\nTry one, in another terminal:\n",
             Config::secrets_file(&config.journal.dir).display()
         );
+        let admin = admin.filter(|_| moved).map(|url| format!(" --url {url}")).unwrap_or_default();
         for source in &config.sources {
-            text += &format!("  {program} send {}\n", source.name);
+            let to = if moved { format!(" --to {}", url(source)) } else { String::new() };
+            text += &format!("  {program} send {}{to}{admin}\n", source.name);
         }
-        text += &format!("\nThen look: {program} list\n");
+        text += &format!("\nThen look: {program} list{admin}\n");
     }
     print::value(false, &text)
 }
