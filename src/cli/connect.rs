@@ -79,6 +79,11 @@ pub(super) async fn open(config: &Config, workers: bool) -> Result<(Receiver, Se
 }
 
 impl Connection {
+    /// Whether the receiver is in this process, where it runs no jobs.
+    pub(crate) fn is_local(&self) -> bool {
+        self.local.is_some()
+    }
+
     /// Ends what was begun for this connection, and gives the journal free.
     pub(crate) async fn close(self) {
         drop(self.api);

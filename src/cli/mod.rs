@@ -136,6 +136,11 @@ impl DataCommand {
     async fn run(self, global: &Global) -> Result<ExitCode, Failure> {
         let out = Output { json: global.json };
         let connection = connect::connect(global, self.needs_a_service()).await?;
+        if connection.is_local() && self.queues_jobs() {
+            eprintln!(
+                "doorbell: no service runs; what is replayed waits for `doorbell serve` or `doorbell drain`"
+            );
+        }
         let api = &connection.api;
         let done = match self {
             Self::List(args) => list::run(args, api, out).await,
@@ -147,6 +152,14 @@ impl DataCommand {
         };
         connection.close().await;
         Ok(done?)
+    }
+
+    fn queues_jobs(&self) -> bool {
+        match self {
+            Self::Replay(_) => true,
+            Self::Dead(args) => matches!(args.command, dead::DeadCommand::Replay(_)),
+            _ => false,
+        }
     }
 
     /// Why only a running service can answer, where that is so.

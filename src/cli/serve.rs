@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, Global, Loaded, print};
+use super::{Failure, Global, Loaded, output::line, print};
 use crate::{admin::token, config::Config, receiver::Bound};
 
 #[derive(Debug, Args, Default)]
@@ -155,27 +155,35 @@ fn announce(
     let mut text = String::from("Doorbell answers.\n\n");
     let width = config.sources.iter().map(|source| source.name.len()).max().unwrap_or(0);
     for source in &config.sources {
-        text += &format!("  {:width$}  POST {}\n", source.name, url(source));
+        line(&mut text, format_args!("  {:width$}  POST {}", source.name, url(source)));
     }
     if let Some(admin) = &admin {
-        text += &format!("  {:width$}  {admin}\n", "admin");
+        line(&mut text, format_args!("  {:width$}  {admin}", "admin"));
     }
     if let Some(token) = new_token {
         let folder = config.journal.dir.display();
-        text += &format!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}\n");
+        line(
+            &mut text,
+            format_args!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}"),
+        );
     }
     if made_up {
         let program = std::env::args().next().unwrap_or_else(|| "doorbell".into());
-        text += &format!(
-            "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.\nTry one, in another terminal:\n",
-            Config::secrets_file(&config.journal.dir).display()
+        let file = Config::secrets_file(&config.journal.dir);
+        line(
+            &mut text,
+            format_args!(
+                "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.",
+                file.display()
+            ),
         );
+        line(&mut text, "Try one, in another terminal:");
         let admin = admin.filter(|_| moved).map(|url| format!(" --url {url}")).unwrap_or_default();
         for source in &config.sources {
             let to = if moved { format!(" --to {}", url(source)) } else { String::new() };
-            text += &format!("  {program} send {}{to}{admin}\n", source.name);
+            line(&mut text, format_args!("  {program} send {}{to}{admin}", source.name));
         }
-        text += &format!("\nThen look: {program} list{admin}\n");
+        line(&mut text, format_args!("\nThen look: {program} list{admin}"));
     }
     print::value(false, &text)
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use clap::Args;
+use http::StatusCode;
 use reqwest::Url;
 use uuid::Uuid;
 
@@ -208,7 +209,7 @@ impl Sending {
             Came::Reply { status, body: answer, delivery } => {
                 match delivery {
                     Some(delivery) => self.tell_stored(delivery).await?,
-                    None if !status.is_success() => self.tell_refused(body).await?,
+                    None if !status.is_success() => self.tell_refused(status, body).await?,
                     None => {}
                 }
                 let status_code = status.as_u16();
@@ -248,9 +249,9 @@ impl Sending {
         Ok(())
     }
 
-    async fn tell_refused(&mut self, body: &[u8]) -> Result<(), Failure> {
+    async fn tell_refused(&mut self, status: StatusCode, body: &[u8]) -> Result<(), Failure> {
         let Ok(watch) = &self.watch else { return Ok(()) };
-        if let Some((reason, detail)) = watch.refusal(self.recipient.source.as_deref(), body).await {
+        if let Some((reason, detail)) = watch.refusal(self.recipient.source.as_deref(), status, body).await {
             self.timeline.step(&Step::Refused { reason, detail })?;
         }
         Ok(())

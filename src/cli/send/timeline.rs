@@ -148,7 +148,7 @@ impl fmt::Display for Step<'_> {
         match self {
             Self::Sent { to, bytes, attempt, of } => {
                 write!(f, "{bytes} bytes to {to}")?;
-                if *of > 1 { write!(f, " (try {attempt} of {of})") } else { Ok(()) }
+                if *attempt > 1 { write!(f, " (try {attempt} of {of})") } else { Ok(()) }
             }
             Self::Verified { kinds, .. } if kinds.is_empty() => f.write_str("its origin is proved"),
             Self::Verified { kinds, .. } => write!(f, "its origin is proved: {}", kinds.join(", ")),
@@ -161,6 +161,9 @@ impl fmt::Display for Step<'_> {
             }
             Self::NotAcknowledged { status: Some(status), ms, why } => write!(f, "{status} in {ms}: {why}"),
             Self::NotAcknowledged { status: None, ms, why } => write!(f, "after {ms}: {why}"),
+            Self::Waiting { seconds, attempt, of, .. } if *seconds == 0.0 => {
+                write!(f, "not at all: try {attempt} of {of} follows at once")
+            }
             Self::Waiting { seconds, really_seconds, attempt, of } => {
                 write!(f, "{} until try {attempt} of {of}", span(*seconds))?;
                 if really_seconds < seconds {
@@ -195,10 +198,6 @@ impl fmt::Display for Step<'_> {
 }
 
 fn span(seconds: f64) -> String {
-    Duration::try_from_secs_f64(seconds).map_or_else(
-        |_| format!("{seconds} s"),
-        |span| {
-            if span.is_zero() { "no time".to_owned() } else { humantime::format_duration(span).to_string() }
-        },
-    )
+    Duration::try_from_secs_f64(seconds)
+        .map_or_else(|_| format!("{seconds} s"), |span| humantime::format_duration(span).to_string())
 }

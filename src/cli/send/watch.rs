@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout_at;
@@ -66,12 +67,19 @@ impl Watch {
     }
 
     /// Why the receiver has just turned this body away: a short name, and a sentence.
-    pub(super) async fn refusal(&self, source: Option<&str>, body: &[u8]) -> Option<(String, String)> {
+    pub(super) async fn refusal(
+        &self,
+        source: Option<&str>,
+        status: StatusCode,
+        body: &[u8],
+    ) -> Option<(String, String)> {
         let answer = self.api.get("/api/refused", &[]).await.ok()?;
         let digest = hex::encode(Sha256::digest(body));
         let is_it = |refused: &&Value| {
             // Where the body was not even read, the newest of the source (or of none: a wrong path) must do.
-            let unread = refused["digest"] == "" && [Some(""), source].contains(&refused["source"].as_str());
+            let unread = status.is_client_error()
+                && refused["digest"] == ""
+                && [Some(""), source].contains(&refused["source"].as_str());
             refused["digest"] == digest || unread
         };
         let refused = answer["refused"].as_array()?.iter().find(is_it)?;
