@@ -24,7 +24,7 @@ const SECRETS: [&str; 5] = [
     "c2VjcmV0LW9mLWEtd2ViaG9vaw==",
 ];
 
-/// A source for every sender. What comes to `broken` can't be handled.
+/// A source for every sender. What comes to `broken` and `later` can't be handled.
 const SOURCES: &str = r#"
 [ingress]
 listen = "INGRESS"
@@ -77,6 +77,10 @@ secret = "whsec_c2VjcmV0LW9mLWEtd2ViaG9vaw=="
 name = "broken"
 provider = "github"
 secret = "plain5d8e1c0f47a94b62"
+[[source]]
+name = "later"
+provider = "github"
+secret = "plain5d8e1c0f47a94b62"
 
 [[route]]
 name = "log"
@@ -87,6 +91,11 @@ name = "dead-end"
 source = "broken"
 target = { exec = ["false"] }
 retry = { max_attempts = 1 }
+[[route]]
+name = "hourly"
+source = "later"
+target = { exec = ["false"] }
+retry = { max_attempts = 3, min = "1h", max = "1h" }
 "#;
 
 const STEPS: [&str; 6] = ["sent", "verified", "deduped", "durable", "acknowledged", "handled"];
@@ -157,7 +166,8 @@ fn every_sender_is_played_and_its_delivery_handled() {
 
     let said = doorbell(folder.path(), "send github").with_code(2);
     assert!(
-        said.error.contains("repo (github), broken (github)") && said.error.contains("--source"),
+        said.error.contains("repo (github), broken (github), later (github)")
+            && said.error.contains("--source"),
         "{said:?}"
     );
     let said = doorbell(folder.path(), "send stripe --source repo").with_code(2);
@@ -399,6 +409,26 @@ fn what_only_was_taken_in_is_drained_later() {
     assert!(doorbell(folder, "drain").with_code(0).out.contains("Nothing is left to run"));
     let said = doorbell(folder, "drain --dir nowhere").with_code(2);
     assert!(said.error.contains("nowhere") && !folder.join("nowhere").exists(), "{said:?}");
+}
+
+#[test]
+fn a_job_that_is_tried_again_later_is_not_waited_for() {
+    let (folder, service) = service(&[]);
+    let folder = folder.path();
+    let said = doorbell(folder, "send github --source later --timeout 10m --json").with_code(1);
+    assert_eq!(steps(&said)[4..], ["acknowledged", "retrying", "unsettled"], "{said:#?}");
+    let lines = said.lines();
+    assert!(lines[5]["error"].is_string() && lines[5]["due_at"].is_string(), "{said:#?}");
+    assert!(service.terminate().success());
+
+    let said = doorbell(folder, "drain --json").with_code(1);
+    let left = said.lines().pop().expect("a last line");
+    assert_eq!((&left["retrying"], &left["next_due"]), (&json!(1), &lines[5]["due_at"]));
+    let file = folder.join("doorbell.toml");
+    let text = fs::read_to_string(&file).expect("a configuration").replace("hourly", "renamed");
+    fs::write(&file, text).expect("a configuration");
+    let said = doorbell(folder, "drain").with_code(1);
+    assert!(said.out.contains("routes that are not configured: hourly"), "{said:?}");
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl Habits {
     }
 }
 
-/// As long as the receiver takes it to wait: the deadline of a source where nothing else is configured.
+/// As documented; where nothing is, what a source of the kind is configured for.
 fn known_deadline(kind: ProviderKind) -> Duration {
     match kind {
         ProviderKind::Kladana | ProviderKind::Poster => Duration::from_millis(1500),

@@ -25,7 +25,7 @@ use self::{
     timeline::{Step, Timeline},
     watch::Watch,
 };
-use super::{FAILED, Failure, Global, verify};
+use super::{ApiError, FAILED, Failure, Global, verify};
 use crate::{
     clock::{self, Clock, SystemClock},
     config::ProviderKind,
@@ -154,7 +154,14 @@ impl Sending {
             (None, _) => true,
             (Some(delivery), Ok(watch)) => {
                 let until = clock::instant() + self.args.timeout;
-                watch.follow(delivery, until, &self.timeline).await?
+                match watch.follow(delivery, until, &self.timeline).await {
+                    Err(ApiError::Problem { status: 404, .. }) => {
+                        let why = "the admin API that was asked knows no such delivery; --url names the receiver's own";
+                        self.timeline.step(&Step::Unwatched { why: why.to_owned() })?;
+                        false
+                    }
+                    followed => followed?,
+                }
             }
             (Some(_), Err(why)) => {
                 self.timeline.step(&Step::Unwatched { why: format!("{why} (--no-wait does without)") })?;

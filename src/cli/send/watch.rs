@@ -20,7 +20,7 @@ use crate::{
         connect,
         feed::Feed,
     },
-    clock,
+    clock::{self, Clock, SystemClock},
     delivery::JobId,
     journal::{DeliveryState, JobState},
 };
@@ -97,7 +97,7 @@ impl Watch {
         let mut told = HashSet::new();
         loop {
             let view: DeliveryView = shaped(&self.api.get(&path, &[]).await?)?;
-            let late = clock::instant() >= until;
+            let late = is_hopeless(&view, until);
             self.tell_attempts(&view, &mut told, timeline)?;
             match view.summary.state {
                 DeliveryState::Test => return timeline.step(&Step::Test).map(|()| true),
@@ -172,6 +172,15 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether nothing more can happen by then: the time is over, or all that is left is to be tried again later.
+fn is_hopeless(view: &DeliveryView, until: Instant) -> bool {
+    let left = until.saturating_duration_since(clock::instant());
+    let over = SystemClock.now().plus(left);
+    let mut open = view.summary.jobs.iter().filter(|job| !has_ended(job.state)).peekable();
+    let any = open.peek().is_some();
+    left.is_zero() || any && open.all(|job| job.state == JobState::Retrying && job.due_at > Some(over))
 }
 
 const fn has_ended(state: JobState) -> bool {
