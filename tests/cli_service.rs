@@ -25,78 +25,7 @@ const SECRETS: [&str; 5] = [
 ];
 
 /// A source for every sender. What comes to `broken` and `later` can't be handled.
-const SOURCES: &str = r#"
-[ingress]
-listen = "INGRESS"
-drain = "1ms"
-[admin]
-listen = "ADMIN"
-
-[[source]]
-name = "erp"
-provider = "kladana"
-path_secret = "path1e6b7d3c5a9f4802"
-[[source]]
-name = "pim"
-provider = "quable"
-authorization = "Bearer-9f3a6c1d77e2"
-[[source]]
-name = "cafe"
-provider = "poster"
-secret = "plain5d8e1c0f47a94b62"
-[[source]]
-name = "shop"
-provider = "shareactor"
-secret = "plain5d8e1c0f47a94b62"
-signature = { header = "X-Kvass-Signature", encoding = "base64" }
-[[source]]
-name = "repo"
-provider = "github"
-secret = "plain5d8e1c0f47a94b62"
-[[source]]
-name = "pay"
-provider = "stripe"
-secret = "whsec_c2VjcmV0LW9mLWEtd2ViaG9vaw=="
-[[source]]
-name = "store"
-provider = "shopify"
-secret = "plain5d8e1c0f47a94b62"
-[[source]]
-name = "chat"
-provider = "slack"
-secret = "plain5d8e1c0f47a94b62"
-[[source]]
-name = "svix"
-provider = "svix"
-secret = "whsec_c2VjcmV0LW9mLWEtd2ViaG9vaw=="
-[[source]]
-name = "standard"
-provider = "standard-webhooks"
-secret = "whsec_c2VjcmV0LW9mLWEtd2ViaG9vaw=="
-[[source]]
-name = "broken"
-provider = "github"
-secret = "plain5d8e1c0f47a94b62"
-[[source]]
-name = "later"
-provider = "github"
-secret = "plain5d8e1c0f47a94b62"
-
-[[route]]
-name = "log"
-source = ["erp", "pim", "cafe", "shop", "repo", "pay", "store", "chat", "svix", "standard"]
-target = { log = {} }
-[[route]]
-name = "dead-end"
-source = "broken"
-target = { exec = ["false"] }
-retry = { max_attempts = 1 }
-[[route]]
-name = "hourly"
-source = "later"
-target = { exec = ["false"] }
-retry = { max_attempts = 3, min = "1h", max = "1h" }
-"#;
+const SOURCES: &str = include_str!("support/sources.toml");
 
 const STEPS: [&str; 6] = ["sent", "verified", "deduped", "durable", "acknowledged", "handled"];
 
@@ -373,7 +302,7 @@ fn tail_follows_what_happens() {
 
 #[test]
 fn a_data_folder_has_one_service() {
-    let (folder, _service) = service(&[]);
+    let (folder, service) = service(&[]);
     let line = "serve --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0";
     let said = doorbell(folder.path(), line).with_code(1);
     assert!(said.error.contains("in use by another process") && said.error.contains("journal-0"), "{said:?}");
@@ -388,6 +317,11 @@ fn a_data_folder_has_one_service() {
             ["data", "a service runs on it", &unused, "--url"].iter().all(|part| said.error.contains(part));
         assert!(clear, "{said:?}");
     }
+    // The sender's side is seen all the same; that the jobs were handled is not.
+    let line = format!("send poster --to {} --json", service.url("cafe"));
+    let said = doorbell(folder.path(), &line).with_code(1);
+    assert_eq!(steps(&said), ["sent", "verified", "durable", "acknowledged", "unwatched"], "{said:#?}");
+    doorbell(folder.path(), &format!("{line} --no-wait")).with_code(0);
 }
 
 #[test]
