@@ -48,8 +48,8 @@ fn wrong_usage_exits_with_2_and_help_with_0() {
     }
     let (help, _) = text(&doorbell(folder.path(), &["--help"], b""), 0);
     for command in [
-        "init", "check", "verify", "list", "show", "replay", "dead", "refused", "tail", "--config", "--json",
-        "--url",
+        "serve", "init", "check", "verify", "send", "drain", "list", "show", "replay", "dead", "refused",
+        "tail", "--config", "--json", "--url",
     ] {
         assert!(help.contains(command), "{help}");
     }
@@ -168,15 +168,26 @@ fn verify_takes_a_source_of_the_configuration() {
 #[test]
 fn data_commands_say_what_they_miss() {
     let folder = folder();
+    let unused =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
+    let config = format!(
+        "[admin]\nlisten = \"{unused}\"\n[[source]]\nname = \"cafe\"\nprovider = \"poster\"\nsecret = \"{SECRET}\""
+    );
+    std::fs::write(folder.path().join("doorbell.toml"), config).expect("a configuration");
     let (_, error) = text(&doorbell(folder.path(), &["list"], b""), 2);
-    assert!(error.contains("admin-token") && error.contains("doorbell serve"), "{error}");
+    assert!(error.contains("no data folder data") && error.contains("doorbell serve"), "{error}");
+    for command in ["refused", "tail"] {
+        let (_, error) = text(&doorbell(folder.path(), &[command], b""), 1);
+        assert!(error.contains("no service answers") && error.contains("doorbell serve"), "{error}");
+    }
     assert!(!folder.path().join("data").exists(), "asking makes no data folder");
+
+    let url = format!("http://{unused}");
+    let (_, error) = text(&doorbell(folder.path(), &["list", "--url", &url], b""), 2);
+    assert!(error.contains("admin-token") && error.contains("doorbell serve"), "{error}");
 
     std::fs::create_dir(folder.path().join("data")).expect("a folder");
     std::fs::write(folder.path().join("data/admin-token"), "6f1d9c0e4b7a83d2\n").expect("a token");
-    let unused =
-        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number");
-    let url = format!("http://{unused}");
     let (_, error) = text(&doorbell(folder.path(), &["list", "--json", "--url", &url], b""), 1);
     assert!(error.starts_with("{\"error\":") && error.contains(&url), "{error}");
     assert!(!error.contains("6f1d9c0e4b7a83d2"), "{error}");

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tower::Service;
 
-use super::feed::Feed;
+use super::{connect::callable, feed::Feed};
 use crate::provider::Secret;
 
 /// The admin API of one receiver.
@@ -48,7 +48,7 @@ impl Api {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
-            .map_err(|error| wrong(chain(&error)))?;
+            .map_err(|error| wrong(innermost(&error)))?;
         Ok(Self::Remote { client, url: parsed, authorization: authorization(token)? })
     }
 
@@ -59,13 +59,7 @@ impl Api {
 
     /// The URL by which an admin listener at this address is reached from the same machine.
     pub(crate) fn url_of(listen: SocketAddr) -> String {
-        let ip = match listen {
-            SocketAddr::V4(v4) if v4.ip().is_unspecified() => "127.0.0.1".to_owned(),
-            SocketAddr::V6(v6) if v6.ip().is_unspecified() => "[::1]".to_owned(),
-            SocketAddr::V4(v4) => v4.ip().to_string(),
-            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-        };
-        format!("http://{ip}:{}", listen.port())
+        format!("http://{}", callable(listen))
     }
 
     /// Asks for what is at a path.
@@ -212,11 +206,11 @@ fn read(url: &str, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
 }
 
 pub(super) fn unreachable(url: &reqwest::Url, error: &reqwest::Error) -> ApiError {
-    ApiError::Unreachable { url: url.origin().ascii_serialization(), why: chain(error) }
+    ApiError::Unreachable { url: url.origin().ascii_serialization(), why: innermost(error) }
 }
 
 /// The innermost reason: the outer ones only repeat the URL.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn innermost(error: &dyn Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

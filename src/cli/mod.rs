@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod conditions;
 mod connect;
 pub(crate) mod dead;
+mod drain;
 mod feed;
 mod init;
 pub(crate) mod list;
@@ -14,6 +15,7 @@ pub(crate) mod output;
 mod print;
 pub(crate) mod refused;
 pub(crate) mod replay;
+mod send;
 mod serve;
 pub(crate) mod show;
 pub(crate) mod tail;
@@ -90,6 +92,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Check one request's proof and show what it holds; its body is read from the standard input
     Verify(verify::VerifyArgs),
+    /// Play a sender: make a request as it would, send it, and show what becomes of it
+    Send(send::SendArgs),
+    /// Run the jobs that a data folder holds until none is left, without taking anything in
+    Drain(drain::DrainArgs),
     #[command(flatten)]
     Data(DataCommand),
 }
@@ -118,6 +124,8 @@ impl Command {
             Self::Init(args) => init::run(&args, global)?,
             Self::Check(args) => check::run(&args, global)?,
             Self::Verify(args) => verify::run(&args, global)?,
+            Self::Send(args) => return runtime()?.block_on(send::run(args, global)),
+            Self::Drain(args) => return runtime()?.block_on(drain::run(&args, global)),
             Self::Data(command) => return runtime()?.block_on(command.run(global)),
         }
         Ok(ExitCode::SUCCESS)
@@ -126,17 +134,41 @@ impl Command {
 
 impl DataCommand {
     async fn run(self, global: &Global) -> Result<ExitCode, Failure> {
-        let api = connect::connect(global)?;
         let out = Output { json: global.json };
+        let connection = connect::connect(global, self.needs_a_service()).await?;
+        if connection.is_local() && self.queues_jobs() {
+            eprintln!(
+                "doorbell: no service runs; what is replayed waits for `doorbell serve` or `doorbell drain`"
+            );
+        }
+        let api = &connection.api;
         let done = match self {
-            Self::List(args) => list::run(args, &api, out).await,
-            Self::Show(args) => show::run(args, &api, out).await,
-            Self::Replay(args) => replay::run(args, &api, out).await,
-            Self::Dead(args) => dead::run(args, &api, out).await,
-            Self::Refused(args) => refused::run(args, &api, out).await,
-            Self::Tail(args) => tail::run(args, &api, out).await,
+            Self::List(args) => list::run(args, api, out).await,
+            Self::Show(args) => show::run(args, api, out).await,
+            Self::Replay(args) => replay::run(args, api, out).await,
+            Self::Dead(args) => dead::run(args, api, out).await,
+            Self::Refused(args) => refused::run(args, api, out).await,
+            Self::Tail(args) => tail::run(args, api, out).await,
         };
+        connection.close().await;
         Ok(done?)
+    }
+
+    fn queues_jobs(&self) -> bool {
+        match self {
+            Self::Replay(_) => true,
+            Self::Dead(args) => matches!(args.command, dead::DeadCommand::Replay(_)),
+            _ => false,
+        }
+    }
+
+    /// Why only a running service can answer, where that is so.
+    fn needs_a_service(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused(_) => Some("refused requests are kept in its memory only"),
+            Self::Tail(_) => Some("nothing happens that could be followed"),
+            Self::List(_) | Self::Show(_) | Self::Replay(_) | Self::Dead(_) => None,
+        }
     }
 }
 
@@ -158,9 +190,18 @@ impl Global {
         self.load_or(Config::embedded_preview)
     }
 
+    /// Whether there is a configuration file.
+    pub(crate) fn is_configured(&self) -> bool {
+        self.file().is_some()
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        let default = Path::new(Config::DEFAULT_FILE);
+        self.config.clone().or_else(|| default.exists().then(|| default.to_owned()))
+    }
+
     fn load_or(&self, default: impl FnOnce(&Path) -> Result<Config, ConfigError>) -> Result<Loaded, Failure> {
-        let default_file = Path::new(Config::DEFAULT_FILE);
-        let file = self.config.clone().or_else(|| default_file.exists().then(|| default_file.to_owned()));
+        let file = self.file();
         let config = match &file {
             Some(file) => Config::load(file),
             None => default(&JournalConfig::default().dir),

@@ -1,12 +1,12 @@
 //! `doorbell serve`: the service.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, net::SocketAddr, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, Global, Loaded, print};
+use super::{Failure, Global, Loaded, output::line, print};
 use crate::{admin::token, config::Config, receiver::Bound};
 
 #[derive(Debug, Args, Default)]
@@ -14,6 +14,12 @@ pub(super) struct ServeArgs {
     /// What this process does
     #[arg(long, value_enum, default_value_t)]
     role: Role,
+    /// Take deliveries in at this address, whatever the configuration says; port 0: any that is free
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// The same for the admin listener
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -34,7 +40,10 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
         return Err(Failure::Usage(text.into()));
     }
     start_logging(global.json);
-    let loaded = global.load()?;
+    let mut loaded = global.load()?;
+    let (ingress, admin) = (&mut loaded.config.ingress.listen, &mut loaded.config.admin.listen);
+    *ingress = args.listen.unwrap_or(*ingress);
+    *admin = args.admin_listen.unwrap_or(*admin);
     for warning in &loaded.config.warnings {
         tracing::warn!("{warning}");
     }
@@ -42,10 +51,10 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("the asynchronous runtime can't be started: {error}")))?
-        .block_on(serve(&loaded, args.role, global.json))
+        .block_on(serve(&loaded, args, global.json))
 }
 
-async fn serve(loaded: &Loaded, role: Role, json: bool) -> Result<(), Failure> {
+async fn serve(loaded: &Loaded, args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let config = &loaded.config;
     let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
     create_data_folder(config).map_err(|error| failed(&error))?;
@@ -57,13 +66,14 @@ async fn serve(loaded: &Loaded, role: Role, json: bool) -> Result<(), Failure> {
     let receiver = config
         .builder(token)
         .map_err(|error| failed(&error))?
-        .workers(role == Role::All)
+        .workers(args.role == Role::All)
         .build()
         .await
         .map_err(|error| failed(&error))?;
     let bound = receiver.bind().await.map_err(|error| failed(&error))?;
     let stop = stop_signal(config.ingress.drain).map_err(|error| failed(&error))?;
-    announce(loaded, &bound, shown_token.as_deref(), json)?;
+    let moved = args.listen.is_some() || args.admin_listen.is_some();
+    announce(loaded, &bound, shown_token.as_deref(), moved, json)?;
     bound.serve_until(stop).await;
     tracing::info!("stopped");
     Ok(())
@@ -112,8 +122,15 @@ fn start_logging(json: bool) {
     };
 }
 
-/// Says where everything is. Path secrets are shown only where they were made up for trying things out.
-fn announce(loaded: &Loaded, bound: &Bound, new_token: Option<&str>, json: bool) -> Result<(), Failure> {
+/// Says where everything is. Path secrets are shown only where they were made up for trying things out. `moved`: the
+/// addresses are not those of the configuration, so other commands have to be told.
+fn announce(
+    loaded: &Loaded,
+    bound: &Bound,
+    new_token: Option<&str>,
+    moved: bool,
+    json: bool,
+) -> Result<(), Failure> {
     let config = &loaded.config;
     let address = bound.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let base = config.ingress.base_url(address);
@@ -138,25 +155,35 @@ fn announce(loaded: &Loaded, bound: &Bound, new_token: Option<&str>, json: bool)
     let mut text = String::from("Doorbell answers.\n\n");
     let width = config.sources.iter().map(|source| source.name.len()).max().unwrap_or(0);
     for source in &config.sources {
-        text += &format!("  {:width$}  POST {}\n", source.name, url(source));
+        line(&mut text, format_args!("  {:width$}  POST {}", source.name, url(source)));
     }
-    if let Some(admin) = admin {
-        text += &format!("  {:width$}  {admin}\n", "admin");
+    if let Some(admin) = &admin {
+        line(&mut text, format_args!("  {:width$}  {admin}", "admin"));
     }
     if let Some(token) = new_token {
         let folder = config.journal.dir.display();
-        text += &format!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}\n");
+        line(
+            &mut text,
+            format_args!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}"),
+        );
     }
     if made_up {
         let program = std::env::args().next().unwrap_or_else(|| "doorbell".into());
-        text += &format!(
-            "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.\nTry one, in another terminal:\n",
-            Config::secrets_file(&config.journal.dir).display()
+        let file = Config::secrets_file(&config.journal.dir);
+        line(
+            &mut text,
+            format_args!(
+                "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.",
+                file.display()
+            ),
         );
+        line(&mut text, "Try one, in another terminal:");
+        let admin = admin.filter(|_| moved).map(|url| format!(" --url {url}")).unwrap_or_default();
         for source in &config.sources {
-            text += &format!("  {program} send {}\n", source.name);
+            let to = if moved { format!(" --to {}", url(source)) } else { String::new() };
+            line(&mut text, format_args!("  {program} send {}{to}{admin}", source.name));
         }
-        text += &format!("\nThen look: {program} list\n");
+        line(&mut text, format_args!("\nThen look: {program} list{admin}"));
     }
     print::value(false, &text)
 }

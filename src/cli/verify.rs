@@ -185,7 +185,7 @@ impl fmt::Display for Answer {
     }
 }
 
-fn provider(name: &str) -> Result<ProviderKind, String> {
+pub(super) fn provider(name: &str) -> Result<ProviderKind, String> {
     ProviderKind::from_name(name).ok_or_else(|| {
         let known: Vec<_> = ProviderKind::ALL.iter().map(|kind| kind.name()).collect();
         format!("known are {}", known.join(", "))

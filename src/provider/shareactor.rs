@@ -81,6 +81,12 @@ impl Shareactor {
         Some(self.encoding.unwrap_or_default().encode(&digest))
     }
 
+    /// The header that holds the signature.
+    #[cfg(feature = "cli")]
+    pub(crate) fn signature_header(&self) -> &HeaderName {
+        &self.header
+    }
+
     /// Whether this request's signature counts: [`authenticate`](Provider::authenticate) has checked it then.
     fn is_signed(&self, request: &Request<'_>) -> bool {
         !self.keys.is_empty() && request.headers.contains_key(&self.header)
