@@ -20,7 +20,8 @@ async fn a_dead_target_with_a_hundred_thousand_jobs_holds_up_no_other_route() {
     let sink = Sink::start().await;
     // Nobody listens there any more: connections are refused.
     let dead = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    let routes = route("dead", "product.*", &dead.to_string()) + &route("sink", "stock.*", &sink.address.to_string());
+    let routes =
+        route("dead", "product.*", &dead.to_string()) + &route("sink", "stock.*", &sink.address.to_string());
     let service = Setup::with_routes(&routes).start().await;
     let mut filler = Connection::open(service.ingress).await.unwrap();
     for number in 0..WAITING / EVENTS {

@@ -49,7 +49,8 @@ impl Connection {
         };
         let head: Vec<u8> = self.buffer.drain(..end).collect();
         let head = String::from_utf8(head).map_err(|_| io::ErrorKind::InvalidData)?;
-        let status = head.get(9..12).and_then(|digits| digits.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
+        let status =
+            head.get(9..12).and_then(|digits| digits.parse().ok()).ok_or(io::ErrorKind::InvalidData)?;
         let mut reply = Reply { status, head, body: Vec::new() };
         let length = reply.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         while self.buffer.len() < length {

@@ -26,7 +26,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Asks again and again until the answer is yes.
-async fn until<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+async fn until(what: &str, mut ask: impl AsyncFnMut() -> bool) {
     let asking = async {
         while !ask().await {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -73,9 +73,8 @@ impl Load {
     /// Begins to send, to whichever address `address` shows at the time.
     pub(crate) fn start(address: &watch::Receiver<SocketAddr>, connections: usize) -> Self {
         let log = Arc::new(Log::default());
-        let connections = (0..connections)
-            .map(|_| tokio::spawn(send_on(log.clone(), address.clone())))
-            .collect();
+        let connections =
+            (0..connections).map(|_| tokio::spawn(send_on(log.clone(), address.clone()))).collect();
         Self { log, connections }
     }
 

@@ -61,8 +61,7 @@ impl Setup {
     pub(crate) fn with_routes(routes: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let setup =
-            Self { folder, data, listener: None, wrapper: Vec::new(), arguments: Vec::new() };
+        let setup = Self { folder, data, listener: None, wrapper: Vec::new(), arguments: Vec::new() };
         setup.configure(routes);
         setup
     }
@@ -212,7 +211,8 @@ impl Service {
     /// Asks the admin API.
     pub(crate) async fn ask(&self, path: &str) -> io::Result<Reply> {
         let mut connection = Connection::open(self.admin).await?;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
         connection.exchange(request.as_bytes()).await
     }
 
