@@ -16,7 +16,7 @@ use super::{
     SqliteOptions,
     accept::Prepared,
     checkpoint::Checkpointer,
-    claim::{Claims, JobKey, Running, Suspicion},
+    claim::{Claims, JobKey, Running, RunningJob, Suspicion},
     open::{self, Slot},
     session::{Memory, Session},
 };
@@ -84,6 +84,8 @@ pub(super) struct Writer {
 struct Batch {
     applied: Vec<Applied>,
     settled: Vec<JobKey>,
+    /// What ran under these keys, in case that the commit fails.
+    ended: Vec<(JobKey, RunningJob)>,
     claims: Claims,
 }
 
@@ -130,10 +132,10 @@ impl Writer {
         let mut waiting: Vec<Command> = Vec::with_capacity(BATCH);
         while !self.closing {
             self.collect(&mut waiting);
-            self.tick_if_due();
-            let result = self.write(&mut waiting);
-            if let Err(error) = result {
-                self.reopen(&error);
+            match self.write(&mut waiting) {
+                // After the write: a job whose end waited for the store longer than its lease has not crashed.
+                Ok(()) => self.tick_if_due(),
+                Err(error) => self.reopen(&error),
             }
         }
         self.checkpointer.stop();
@@ -196,7 +198,7 @@ impl Writer {
             Err(error) => {
                 // SQLite may have rolled back by itself; then this fails, and that is fine.
                 let _ = self.connection.execute_batch("ROLLBACK");
-                self.give_back(commands, &batch, &error);
+                self.give_back(commands, batch, &error);
                 return Err(error);
             }
         }
@@ -229,7 +231,7 @@ impl Writer {
         if let Some((demand, _)) = &self.workers {
             // What ends in this batch no longer holds anything up.
             for key in &batch.settled {
-                self.running.remove(key);
+                batch.ended.extend(self.running.remove_entry(key));
             }
             session.claim(
                 &**demand,
@@ -275,10 +277,12 @@ impl Writer {
 
     /// Nothing of the batch is known to be durable. Whoever waits for a promise is told so; what has already
     /// happened (an attempt ended) is kept, to be recorded when the store works again.
-    fn give_back(&mut self, commands: Vec<Command>, batch: &Batch, error: &rusqlite::Error) {
+    fn give_back(&mut self, commands: Vec<Command>, batch: Batch, error: &rusqlite::Error) {
         if let Some((demand, _)) = &self.workers {
             batch.claims.revoke(&**demand);
         }
+        // They ran, and the file does not know that they ended: they must not be taken for claimed and never begun.
+        self.running.extend(batch.ended);
         for command in commands {
             match command {
                 Command::Settle(..) => self.unsettled.push(command),
