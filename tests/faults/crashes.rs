@@ -6,9 +6,10 @@ use tokio::{io::AsyncWriteExt, sync::watch};
 
 use crate::{
     http::Connection,
-    sender::{Load, delivery, is_success},
+    sender::{Load, OneByOne, delivery, is_success},
     service::{Service, Setup},
     sink::Sink,
+    trace::Trace,
     until,
 };
 
@@ -83,5 +84,34 @@ async fn killed_before_the_sender_has_its_reply_the_retry_is_a_duplicate() {
     sink.has(&(1..=20).collect()).await;
     service.is_idle().await;
     assert_eq!(sink.effects().len(), deliveries.len(), "one effect each");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_between_commit_and_acknowledgement_the_retry_is_a_duplicate() {
+    // One sync does its work and returns seconds later, too late for the sender: its delivery is durable, and nobody
+    // has heard of it.
+    let Some(trace) = Trace::new("fsync,fdatasync", &["fsync,fdatasync:delay_exit=4000000:when=40"]) else {
+        return;
+    };
+    let sink = Sink::start().await;
+    let mut setup = Setup::with_sink(&sink);
+    setup.arguments = vec!["--role", "ingress"];
+    setup.wrapper = trace.command();
+    let service = setup.start().await;
+    let mut sender = OneByOne::default();
+    let taken = sender.send_until_refused(&service).await;
+    service.kill().await;
+
+    setup.arguments.clear();
+    setup.wrapper.clear();
+    let service = setup.start().await;
+    sender.repeat_refused(&service).await;
+    let stats = service.json("/api/stats").await;
+    assert_eq!(stats["deliveries"]["duplicate"], 1, "{stats}");
+    assert_eq!(stats["deliveries"]["accepted"], taken + 1, "{stats}");
+    sink.has(&sender.acknowledged).await;
+    service.is_idle().await;
+    assert_eq!(sink.effects().len(), taken + 1, "one effect each");
     service.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Disks that are full, and disks that fail: no success is told that is not on the disk, and it goes on afterwards.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, File},
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
@@ -11,9 +11,8 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    http::Connection,
-    sender::{delivery, is_success},
-    service::{Service, Setup},
+    sender::OneByOne,
+    service::Setup,
     sink::Sink,
     trace::{Call, Trace},
     until,
@@ -23,9 +22,9 @@ use crate::{
 async fn a_full_disk_costs_no_acknowledged_delivery_and_room_mends_it() {
     let Some(small) = SmallDisk::mount() else { return };
     let sink = Sink::start().await;
-    let setup = Setup::with_sink(&sink).data_in(&small.path().join("data"));
+    let setup = Setup::with_sink(&sink).data_in(small.path().join("data"));
     let mut service = setup.start().await;
-    let mut sender = Sender::default();
+    let mut sender = OneByOne::default();
     sender.send_new(&service, 20).await;
     assert_eq!(sender.acknowledged.len(), 20);
 
@@ -61,6 +60,8 @@ async fn a_full_disk_costs_no_acknowledged_delivery_and_room_mends_it() {
 const SOME_FAIL: &str = "fsync,fdatasync:error=EIO:when=40..47";
 /// The same, and it never ends.
 const ALL_FAIL: &str = "fsync,fdatasync:error=EIO:when=40+";
+/// Again and again one sync of a thread fails, and the next one works.
+const EVERY_TENTH_FAILS: &str = "fsync,fdatasync:error=EIO:when=40..400+10";
 const CALLS: &str = "openat,fsync,fdatasync";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,7 +73,7 @@ async fn no_success_is_told_of_what_was_not_synced() {
     setup.arguments = vec!["--role", "ingress"];
     setup.wrapper = trace.command();
     let service = setup.start().await;
-    let mut sender = Sender { trace: Some(trace), ..Sender::default() };
+    let mut sender = OneByOne::traced(trace);
 
     sender.send_until_refused(&service).await;
     until("readiness is withdrawn", async || !service.is_ready().await).await;
@@ -96,7 +97,7 @@ async fn killed_while_the_disk_fails_it_believes_only_what_it_acknowledged() {
     setup.arguments = vec!["--role", "ingress"];
     setup.wrapper = trace.command();
     let service = setup.start().await;
-    let mut sender = Sender { trace: Some(trace), ..Sender::default() };
+    let mut sender = OneByOne::traced(trace);
     sender.send_until_refused(&service).await;
     let before = sender.acknowledged.len();
     sender.send_new(&service, 30).await;
@@ -118,8 +119,32 @@ async fn killed_while_the_disk_fails_it_believes_only_what_it_acknowledged() {
     assert_all_handled_once(&mut setup, &sink, &mut sender).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_whose_end_could_not_be_stored_at_once_is_not_repeated() {
+    let Some(trace) = Trace::new(CALLS, &[EVERY_TENTH_FAILS]) else { return };
+    let sink = Sink::start().await;
+    let mut setup = Setup::with_sink(&sink);
+    setup.wrapper = trace.command();
+    let service = setup.start().await;
+    let mut sender = OneByOne::default();
+    for _ in 0..200 {
+        sender.send_new(&service, 1).await;
+        while !sender.refused.is_empty() {
+            until("it is ready again", async || service.is_ready().await).await;
+            sender.send_refused(&service).await;
+        }
+    }
+    sink.has(&sender.acknowledged).await;
+    service.is_idle().await;
+    assert!(trace.calls().iter().filter(|call| call.is_sync() && !call.succeeded()).count() > 10);
+    assert_reopened(&trace.calls());
+    assert!(sink.repeated().is_empty(), "{:?}", sink.repeated());
+    assert!(sink.effects().iter().all(|effect| effect.attempt == 1), "{:?}", sink.effects());
+    service.stop().await;
+}
+
 /// Starts the service as usual and has everything that was refused sent again.
-async fn assert_all_handled_once(setup: &mut Setup, sink: &Sink, sender: &mut Sender) {
+async fn assert_all_handled_once(setup: &mut Setup, sink: &Sink, sender: &mut OneByOne) {
     setup.arguments.clear();
     setup.wrapper.clear();
     let service = setup.start().await;
@@ -147,81 +172,6 @@ fn assert_reopened(calls: &[Call]) {
         }
     }
     assert!(failures > 1, "only {failures} syncs failed");
-}
-
-/// One sender that sends one delivery at a time, and remembers what came of each.
-#[derive(Default)]
-struct Sender {
-    next: u64,
-    acknowledged: BTreeSet<u64>,
-    /// Not acknowledged yet: what to repeat, to the byte.
-    refused: BTreeMap<u64, Vec<u8>>,
-    connection: Option<Connection>,
-    trace: Option<Trace>,
-    /// For each success: how many calls had been traced before the request, and before the reply.
-    spans: Vec<(usize, usize)>,
-}
-
-impl Sender {
-    async fn send_new(&mut self, service: &Service, count: usize) {
-        for _ in 0..count {
-            self.next += 1;
-            self.send(service, self.next, delivery(self.next)).await;
-        }
-    }
-
-    /// Sends new deliveries until one is refused; says how many were taken before.
-    async fn send_until_refused(&mut self, service: &Service) -> usize {
-        assert!(self.refused.is_empty());
-        for taken in 0..20_000 {
-            self.send_new(service, 1).await;
-            if !self.refused.is_empty() {
-                return taken;
-            }
-        }
-        panic!("the fault does not show");
-    }
-
-    /// Sends again what was refused: now all of it is taken.
-    async fn repeat_refused(&mut self, service: &Service) {
-        for (object, request) in std::mem::take(&mut self.refused) {
-            self.send(service, object, request).await;
-        }
-        assert!(self.refused.is_empty(), "still refused: {:?}", self.refused.keys());
-    }
-
-    async fn send(&mut self, service: &Service, object: u64, request: Vec<u8>) {
-        let traced = |trace: &Option<Trace>| trace.as_ref().map_or(0, |trace| trace.calls().len());
-        let before = traced(&self.trace);
-        let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
-            Some(connection) => connection,
-            None => Connection::open(service.ingress).await.unwrap(),
-        };
-        let reply = connection.exchange(&request).await.unwrap();
-        if !reply.closes() {
-            self.connection = Some(connection);
-        }
-        if is_success(&reply) {
-            self.acknowledged.insert(object);
-            self.spans.push((before, traced(&self.trace)));
-        } else {
-            assert_eq!(reply.status, 503, "{reply:?}");
-            self.refused.insert(object, request);
-        }
-    }
-
-    /// Asserts that while each delivery was on its way that was acknowledged, a sync succeeded in the thread that
-    /// commits.
-    fn assert_synced(&self) {
-        let calls = self.trace.as_ref().unwrap().calls();
-        let committer = calls.iter().find(|call| call.is_sync() && !call.succeeded()).unwrap().thread;
-        for &(before, after) in &self.spans {
-            let synced = calls[before..after]
-                .iter()
-                .any(|call| call.thread == committer && call.is_sync() && call.succeeded());
-            assert!(synced, "acknowledged without a sync: {:?}", &calls[before..after]);
-        }
-    }
 }
 
 /// A file system of a few megabytes.

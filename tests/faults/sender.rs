@@ -2,7 +2,8 @@
 //! wants.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Write},
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -21,6 +22,8 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 use crate::{
     PATIENCE,
     http::{Connection, Reply},
+    service::Service,
+    trace::Trace,
 };
 
 pub(crate) const SECRET: &str = "5d8e1c0f47a94b62b3f0a7c1e9d24680";
@@ -34,14 +37,13 @@ pub(crate) fn delivery_of(entity: &str, action: &str, object: u64) -> Vec<u8> {
     );
     let secret = Secret::from(SECRET);
     let signed = Sender::Poster.sign(Some(&secret), now, u128::from(object), body.into_bytes()).unwrap();
-    let mut request = String::from("POST /in/cafe HTTP/1.1\r\nhost: localhost\r\n");
+    let mut request = Vec::from("POST /in/cafe HTTP/1.1\r\nhost: localhost\r\n");
     for (name, value) in &signed.headers {
-        request += &format!("{name}: {}\r\n", value.to_str().unwrap());
+        write!(request, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
     }
-    request += &format!("content-length: {}\r\n\r\n", signed.body.len());
-    let mut bytes = request.into_bytes();
-    bytes.extend(signed.body);
-    bytes
+    write!(request, "content-length: {}\r\n\r\n", signed.body.len()).unwrap();
+    request.extend(signed.body);
+    request
 }
 
 /// One `stock.changed`.
@@ -130,11 +132,7 @@ impl Log {
     }
 }
 
-async fn attempt(
-    kept: &mut Option<Connection>,
-    address: SocketAddr,
-    request: &[u8],
-) -> std::io::Result<Reply> {
+async fn attempt(kept: &mut Option<Connection>, address: SocketAddr, request: &[u8]) -> io::Result<Reply> {
     let mut connection = match kept.take().filter(|connection| !connection.is_closed()) {
         Some(connection) => connection,
         None => Connection::open(address).await?,
@@ -144,4 +142,89 @@ async fn attempt(
         *kept = Some(connection);
     }
     Ok(reply)
+}
+
+/// One sender that sends one delivery at a time, and remembers what came of each.
+#[derive(Default)]
+pub(crate) struct OneByOne {
+    next: u64,
+    pub(crate) acknowledged: BTreeSet<u64>,
+    /// Not acknowledged yet: what to repeat, to the byte.
+    pub(crate) refused: BTreeMap<u64, Vec<u8>>,
+    connection: Option<Connection>,
+    pub(crate) trace: Option<Trace>,
+    /// For each success: how many calls had been traced before the request, and before the reply.
+    spans: Vec<(usize, usize)>,
+}
+
+impl OneByOne {
+    /// One that knows what the service's disk has done while each of its deliveries was on its way.
+    pub(crate) fn traced(trace: Trace) -> Self {
+        Self { trace: Some(trace), ..Self::default() }
+    }
+
+    pub(crate) async fn send_new(&mut self, service: &Service, count: usize) {
+        for _ in 0..count {
+            self.next += 1;
+            self.send(service, self.next, delivery(self.next)).await;
+        }
+    }
+
+    /// Sends new deliveries until one is refused; says how many were taken before.
+    pub(crate) async fn send_until_refused(&mut self, service: &Service) -> usize {
+        assert!(self.refused.is_empty());
+        for taken in 0..20_000 {
+            self.send_new(service, 1).await;
+            if !self.refused.is_empty() {
+                return taken;
+            }
+        }
+        panic!("the fault does not show");
+    }
+
+    /// Sends again what was refused.
+    pub(crate) async fn send_refused(&mut self, service: &Service) {
+        for (object, request) in std::mem::take(&mut self.refused) {
+            self.send(service, object, request).await;
+        }
+    }
+
+    /// Sends again what was refused: now all of it is taken.
+    pub(crate) async fn repeat_refused(&mut self, service: &Service) {
+        self.send_refused(service).await;
+        assert!(self.refused.is_empty(), "still refused: {:?}", self.refused.keys());
+    }
+
+    async fn send(&mut self, service: &Service, object: u64, request: Vec<u8>) {
+        let traced = |trace: &Option<Trace>| trace.as_ref().map_or(0, |trace| trace.calls().len());
+        let before = traced(&self.trace);
+        let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
+            Some(connection) => connection,
+            None => Connection::open(service.ingress).await.unwrap(),
+        };
+        let reply = connection.exchange(&request).await.unwrap();
+        if !reply.closes() {
+            self.connection = Some(connection);
+        }
+        if is_success(&reply) {
+            self.acknowledged.insert(object);
+            self.spans.push((before, traced(&self.trace)));
+        } else {
+            assert_eq!(reply.status, 503, "{reply:?}");
+            self.refused.insert(object, request);
+        }
+    }
+
+    /// Asserts that while each delivery was on its way that was acknowledged, a sync succeeded in the thread that
+    /// commits.
+    pub(crate) fn assert_synced(&self) {
+        let calls = self.trace.as_ref().unwrap().calls();
+        let committer = calls.iter().find(|call| call.is_sync() && !call.succeeded()).unwrap().thread;
+        for &(before, after) in &self.spans {
+            let synced = calls[before..after]
+                .iter()
+                .any(|call| call.thread == committer && call.is_sync() && call.succeeded());
+            assert!(synced, "acknowledged without a sync: {:?}", &calls[before..after]);
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! The service as a process of its own.
 
 use std::{
-    io,
+    fs, io,
     net::{SocketAddr, TcpListener},
     os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
 };
@@ -32,7 +32,9 @@ const TOKEN: &str = "an-admin-token-for-these-tests";
 pub(crate) struct Setup {
     folder: TempDir,
     /// The folder of the journal.
-    pub(crate) data: PathBuf,
+    data: PathBuf,
+    /// The `[[route]]` tables of the configuration.
+    routes: String,
     /// What hands the socket over to each new process.
     listener: Option<TcpListener>,
     /// What stands before the command, such as a tracer that becomes no parent of it.
@@ -61,17 +63,13 @@ impl Setup {
     pub(crate) fn with_routes(routes: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let setup = Self { folder, data, listener: None, wrapper: Vec::new(), arguments: Vec::new() };
-        setup.configure(routes);
-        setup
+        let routes = routes.to_owned();
+        Self { folder, data, routes, listener: None, wrapper: Vec::new(), arguments: Vec::new() }
     }
 
     /// The same with the journal in this folder.
-    pub(crate) fn data_in(mut self, data: &Path) -> Self {
-        let text = std::fs::read_to_string(self.config()).unwrap();
-        let (old, new) = (format!("{:?}", self.data), format!("{data:?}"));
-        std::fs::write(self.config(), text.replace(&old, &new)).unwrap();
-        data.clone_into(&mut self.data);
+    pub(crate) fn data_in(mut self, data: PathBuf) -> Self {
+        self.data = data;
         self
     }
 
@@ -83,13 +81,9 @@ impl Setup {
         (self, address)
     }
 
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("doorbell.toml")
-    }
-
-    fn configure(&self, routes: &str) {
-        let data = &self.data;
-        let text = format!(
+    fn configuration(&self) -> String {
+        let (data, routes) = (self.data.display(), &self.routes);
+        format!(
             r#"
 [ingress]
 listen = "127.0.0.1:0"
@@ -99,7 +93,7 @@ shutdown_grace = "10s"
 listen = "127.0.0.1:0"
 token = "{TOKEN}"
 [journal]
-dir = {data:?}
+dir = '{data}'
 [[source]]
 name = "cafe"
 provider = "poster"
@@ -110,16 +104,17 @@ provider = "kladana"
 path_secret = "a-path-secret-for-these-tests"
 {routes}
 "#
-        );
-        std::fs::write(self.config(), text).unwrap();
+        )
     }
 
     /// Starts it and waits until it listens.
     pub(crate) async fn start(&self) -> Service {
+        let config = self.folder.path().join("doorbell.toml");
+        fs::write(&config, self.configuration()).unwrap();
         let mut words = self.wrapper.clone();
         words.push(env!("CARGO_BIN_EXE_doorbell").into());
         words.extend(["serve", "--json", "--config"].map(String::from));
-        words.push(self.config().to_str().unwrap().into());
+        words.push(config.to_str().unwrap().into());
         words.extend(self.arguments.iter().map(ToString::to_string));
         let mut command = match &self.listener {
             None => {
@@ -244,7 +239,7 @@ impl Service {
 
     /// A line of `/proc/<pid>/status`, in bytes. `None` where there is no such thing.
     pub(crate) fn memory(&self, name: &str) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).ok()?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
     }

@@ -105,7 +105,7 @@ async fn a_body_of_a_gibibyte_is_refused_and_costs_no_memory() {
     let mut endless = Connection::open(service.ingress).await.unwrap();
     endless.stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
     let (mut reader, mut writer) = endless.stream.into_split();
-    let chunk = [b"10000\r\n".as_slice(), &[b' '; 1 << 16], b"\r\n"].concat();
+    let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 1 << 16], b"\r\n"].concat();
     let writing = tokio::spawn(async move {
         let mut sent = 0_u64;
         while sent < 1024 * MIB {

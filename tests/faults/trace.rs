@@ -33,7 +33,10 @@ impl Trace {
         match Command::new(&words[0]).args(&words[1..]).output() {
             Ok(output) if output.status.success() && output.stderr.is_empty() => Some(trace),
             Ok(output) => {
-                println!("skipped: tracing is not permitted: {}", String::from_utf8_lossy(&output.stderr));
+                println!(
+                    "skipped: tracing so is not possible here: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
                 None
             }
             Err(error) => {
