@@ -132,7 +132,7 @@ path_secret = "a-path-secret-for-these-tests"
             }
         };
         command.current_dir(self.folder.path());
-        Service::start(command).await
+        Service::start(command).await.unwrap()
     }
 }
 
@@ -144,8 +144,8 @@ pub(crate) fn route(name: &str, events: &str, address: &str) -> String {
 }
 
 impl Service {
-    /// Starts a command that says where it listens as `doorbell serve --json` does.
-    pub(crate) async fn start(mut command: Command) -> Self {
+    /// Starts a command that says where it listens as `doorbell serve --json` does. An error if it ends before.
+    pub(crate) async fn start(mut command: Command) -> Result<Self, String> {
         let mut child = command
             .env_remove("DOORBELL_LOG")
             .stdout(Stdio::piped())
@@ -176,13 +176,13 @@ impl Service {
         let announced = timeout(PATIENCE, announced).await.expect("it says nothing");
         let Some(announced) = announced else {
             let status = child.wait().await.unwrap();
-            panic!("it ended at once ({status}): {:#?}", log.lock().unwrap());
+            return Err(format!("it ended at once ({status}): {:#?}", log.lock().unwrap()));
         };
         // Whatever else it prints must not block it.
         tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
         let address = |key: &str| announced[key].as_str().unwrap().trim_start_matches("http://").parse();
         let (ingress, admin) = (address("listening").unwrap(), address("admin").unwrap());
-        Self { child, pid, ingress, admin, log }
+        Ok(Self { child, pid, ingress, admin, log })
     }
 
     /// SIGTERM; waits for the orderly end.
