@@ -14,7 +14,9 @@ use axum::{
     http::{Request, StatusCode},
 };
 use doorbell::{
-    Attempt, Builder, Event, HandlerError, Job, Raw, Receiver, RetryPolicy, State, clock::Timestamp, delivery::JobId,
+    Attempt, Builder, Event, HandlerError, Job, Raw, Receiver, RetryPolicy, State,
+    clock::Timestamp,
+    delivery::JobId,
     provider::{Poster, Secret, poster},
     testing::Sample,
 };
@@ -288,10 +290,9 @@ async fn what_does_not_fit_together_is_said_when_it_is_built() {
     assert!(unknown.contains("\"caffe\"") && unknown.contains("cafe"), "{unknown}");
     let twice = build(|builder| builder.source("cafe", Poster::new(SECRET))).await;
     assert!(twice.contains("two sources are named \"cafe\""), "{twice}");
-    let same = build(|builder| {
-        builder.on("cafe", "*", || async { Ok(()) }).on("cafe", "*", || async { Ok(()) })
-    })
-    .await;
+    let same =
+        build(|builder| builder.on("cafe", "*", || async { Ok(()) }).on("cafe", "*", || async { Ok(()) }))
+            .await;
     assert!(same.contains("two routes are named \"cafe:*\""), "{same}");
     let kind = build(|builder| builder.on("cafe", "stok.*", || async { Ok(()) })).await;
     assert!(kind.contains("\"stok.*\"") && kind.contains("stock"), "{kind}");

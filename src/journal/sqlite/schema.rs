@@ -23,8 +23,8 @@ CREATE TABLE name (
 CREATE TABLE delivery (
     seq          INTEGER PRIMARY KEY,
     id           BLOB NOT NULL,
-    source       INTEGER NOT NULL REFERENCES name (id),
-    provider     INTEGER NOT NULL REFERENCES name (id),
+    source       INTEGER NOT NULL,          -- a `name`
+    provider     INTEGER NOT NULL,          -- a `name`
     state        INTEGER NOT NULL,          -- 0 accepted, 1 quarantined, 2 test
     unrouted     INTEGER NOT NULL,          -- how many of its events no route wants
     received_at  INTEGER NOT NULL,          -- Unix milliseconds, as every time here

@@ -134,10 +134,10 @@ impl Writer {
         let mut waiting: Vec<Command> = Vec::with_capacity(BATCH);
         while !self.closing {
             self.collect(&mut waiting);
-            self.tick_if_due();
-            let result = self.write(&mut waiting);
-            if let Err(error) = result {
-                self.reopen(&error);
+            match self.write(&mut waiting) {
+                // After the write: a job whose end waited for the store longer than its lease has not crashed.
+                Ok(()) => self.tick_if_due(),
+                Err(error) => self.reopen(&error),
             }
         }
         self.checkpointer.stop();
@@ -299,6 +299,7 @@ impl Writer {
     /// Nothing of the batch is known to be durable. Whoever waits for a promise is told so; what has already
     /// happened (an attempt ended) is kept, to be recorded when the store works again.
     fn give_back(&mut self, commands: Vec<Command>, batch: Batch, error: &rusqlite::Error) {
+        // They ran, and the file does not know that they ended: they must not be taken for claimed and never begun.
         self.running.extend(batch.settled);
         if let Some((demand, _)) = &self.workers {
             batch.claims.revoke(&**demand);
