@@ -14,6 +14,10 @@ mod handler;
 #[cfg(feature = "receiver")]
 mod ingress;
 #[cfg(feature = "receiver")]
+#[cfg_attr(
+    not(feature = "admin"),
+    allow(dead_code, reason = "every store can list, show and replay; the admin API is who asks")
+)]
 mod journal;
 #[cfg(feature = "receiver")]
 mod live;
