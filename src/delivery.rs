@@ -31,7 +31,8 @@ pub struct EventId(Uuid);
 #[serde(transparent)]
 pub struct JobId(Uuid);
 
-const COUNTER_BITS: u32 = 20;
+/// How many bits of a [sequence number](DeliveryId::seq) count within a millisecond.
+pub(crate) const COUNTER_BITS: u32 = 20;
 const RANDOM_BITS: u32 = 54;
 
 impl DeliveryId {
@@ -57,6 +58,11 @@ impl DeliveryId {
     pub fn event(self, index: u32) -> EventId {
         let random = u64::try_from(self.0.as_u128() & ((1 << RANDOM_BITS) - 1)).unwrap_or_default();
         EventId(Self::assemble(self.seq() + 1 + u64::from(index), random).0)
+    }
+
+    /// Whether an id has this one's random part, which a delivery's events share with it.
+    pub(crate) fn is_sibling(self, id: Uuid) -> bool {
+        (self.0.as_u128() ^ id.as_u128()) & ((1 << RANDOM_BITS) - 1) == 0
     }
 
     /// The id as 16 bytes.

@@ -10,7 +10,7 @@ use super::{
     reader::Table,
     secrets::secrets,
     sources::SourceConfig,
-    value::{self, NAME, Rate, list, near, show_duration},
+    value::{self, ROUTE_NAME, Rate, list, near, show_duration},
 };
 use crate::{
     provider::Secrets,
@@ -128,7 +128,7 @@ pub(super) fn read(
 fn read_one(table: &Table<'_, '_>, sources: &[SourceConfig], declared: &[String]) -> Option<RouteConfig> {
     let name = table
         .required("name", "add a name, such as name = \"stock-to-erp\": it is part of each job's id")
-        .and_then(|it| it.parsed(NAME, value::name));
+        .and_then(|it| it.parsed(ROUTE_NAME, value::route_name));
     let filter = table.get("source").map_or(SourceFilter::Any, |it| source_filter(&it, declared));
     let events = match table.get("events") {
         Some(value) => patterns(&value, &filter, sources),

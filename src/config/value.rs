@@ -81,6 +81,17 @@ pub(super) fn name(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
+/// What a route's name looks like.
+pub(super) const ROUTE_NAME: &str = "up to 128 of the characters A-Z a-z 0-9 . _ - : *";
+
+/// A route's name. It may look like those that the library gives (`cafe:stock.*`): a data folder can pass from one to
+/// the other.
+pub(super) fn route_name(text: &str) -> Option<String> {
+    let fits = (1..=128).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '*'));
+    fits.then(|| text.to_owned())
+}
+
 /// Bytes as a person writes them: `10GiB`.
 pub(super) fn show_size(bytes: u64) -> String {
     [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")]

@@ -1,18 +1,28 @@
 //! Leases: who may run a job now, and how an attempt ends.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use rusqlite::{OptionalExtension, params};
 
 use super::{
     row::{self, decode},
-    session::{Session, job_state},
+    session::{Memory, Session, job_state},
 };
 use crate::{
     clock::Timestamp,
     delivery::DeliveryId,
     journal::{ClaimedJob, Demand, JobState, Lease, Outcome},
 };
+
+/// Tells the attempts of this process apart. Leases end with the process, so nothing else has to be told apart.
+static NEXT_TOKEN: AtomicU64 = AtomicU64::new(1);
 
 /// A job by its row.
 pub(super) type JobKey = (i64, u32, i64);
@@ -37,6 +47,32 @@ pub(super) enum Suspicion {
     Suspect = 1,
     /// It was claimed to run while nothing else does: if the process dies again, it was this one.
     Alone = 2,
+}
+
+/// On what terms jobs are claimed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// On the clock's monotonic scale.
+    pub(super) lease_until: Duration,
+    pub(super) max_crashes: u32,
+}
+
+/// The two kinds of waiting jobs; each has an index.
+#[derive(Debug, Clone, Copy)]
+enum Queue {
+    Normal,
+    Suspects,
+}
+
+/// A job that is due.
+struct Waiting {
+    delivery: i64,
+    event: u32,
+    due: i64,
+    state: JobState,
+    attempts: u32,
+    crashes: u32,
+    replays: u32,
 }
 
 /// What a claim step gave out.
@@ -69,16 +105,14 @@ impl Session<'_> {
         &mut self,
         demand: &dyn Demand,
         running: &Running,
-        lease_until: Duration,
-        max_crashes: u32,
+        terms: Terms,
         claims: &mut Claims,
     ) -> rusqlite::Result<()> {
         if running.values().any(|job| job.suspicion == Suspicion::Alone) {
             return Ok(());
         }
-        if self.memory.suspects_due <= self.now.as_millis()
-            && !running.values().any(|job| job.suspicion == Suspicion::Suspect)
-            && !self.claim_suspect(demand, running, lease_until, max_crashes, claims)?
+        if !running.values().any(|job| job.suspicion == Suspicion::Suspect)
+            && !self.claim_suspect(demand, running, terms, claims)?
         {
             return Ok(());
         }
@@ -91,106 +125,127 @@ impl Session<'_> {
             if free == 0 {
                 continue;
             }
-            let keys = self.due_jobs(route, free)?;
-            if keys.len() < free {
-                let next = self
-                    .connection
-                    .prepare_cached(
-                        "SELECT due FROM job WHERE route = ?1 AND due > ?2 AND suspect = 0 ORDER BY due LIMIT 1",
-                    )?
-                    .query_row(params![route, self.now.as_millis()], |row| row.get(0))
-                    .optional()?;
-                self.memory.set_due(route, next.unwrap_or(i64::MAX));
+            let waiting = self.due_jobs(Queue::Normal, route, free)?;
+            if waiting.len() < free {
+                let next = self.next_due(Queue::Normal, route)?;
+                self.memory.set_due(route, next);
             }
-            claims.announce(demand, index, keys.len());
-            for key in keys {
-                self.start(key, route_name, Suspicion::None, lease_until, claims)?;
+            claims.announce(demand, index, waiting.len());
+            for job in waiting {
+                self.start(job, route, route_name, Suspicion::None, terms, claims)?;
             }
         }
         Ok(())
     }
 
-    fn due_jobs(&self, route: i64, limit: usize) -> rusqlite::Result<Vec<JobKey>> {
-        let mut due = self.connection.prepare_cached(
-            "SELECT delivery, event FROM job WHERE route = ?1 AND due <= ?2 AND suspect = 0 ORDER BY due LIMIT ?3",
-        )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        due.query_map(params![route, self.now.as_millis(), limit], |row| {
-            Ok((row.get(0)?, row.get(1)?, route))
-        })?
-        .collect()
-    }
-
     /// Claims the next job that is suspected of having taken a process down. `false`: claim nothing else now, because
-    /// one of them has to run alone and others are still running.
+    /// one of them has to run alone.
     fn claim_suspect(
         &mut self,
         demand: &dyn Demand,
         running: &Running,
-        lease_until: Duration,
-        max_crashes: u32,
+        terms: Terms,
         claims: &mut Claims,
     ) -> rusqlite::Result<bool> {
-        let mut waiting = self.connection.prepare_cached(
-            "SELECT delivery, event, route, crashes, due FROM job WHERE due <= ?1 AND suspect > 0 ORDER BY due LIMIT 64",
-        )?;
-        let mut rows = waiting.query([self.now.as_millis()])?;
-        let mut any = false;
-        while let Some(row) = rows.next()? {
-            any = true;
-            let (key, crashes): (JobKey, u32) = ((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?);
-            let Some(name) = self.memory.name(key.2) else { continue };
-            let Some(index) = demand.routes().iter().position(|route| *route == name) else { continue };
-            if demand.free(index) == 0 {
+        let mut first: Option<(usize, i64, Waiting)> = None;
+        for (index, route_name) in demand.routes().iter().enumerate() {
+            let Some(route) = self.memory.number(route_name) else { continue };
+            if self.memory.suspects_due(route) > self.now.as_millis() || demand.free(index) == 0 {
                 continue;
             }
-            // Its last chance: only if it runs alone does another crash prove that it is the one.
-            let alone = crashes + 1 >= max_crashes;
-            if alone && !running.is_empty() {
-                claims.held_up = true;
-                return Ok(false);
+            match self.due_jobs(Queue::Suspects, route, 1)?.pop() {
+                Some(job) if first.as_ref().is_none_or(|(_, _, first)| job.due < first.due) => {
+                    first = Some((index, route, job));
+                }
+                Some(_) => {}
+                None => {
+                    let next = self.next_due(Queue::Suspects, route)?;
+                    self.memory.set_suspects_due(route, next);
+                }
             }
-            let suspicion = if alone { Suspicion::Alone } else { Suspicion::Suspect };
-            claims.announce(demand, index, 1);
-            self.start(key, &name, suspicion, lease_until, claims)?;
-            return Ok(!alone);
         }
-        if !any {
-            let next = self
-                .connection
-                .prepare_cached("SELECT min(due) FROM job WHERE due IS NOT NULL AND suspect > 0")?
-                .query_row([], |row| row.get::<_, Option<i64>>(0))?;
-            self.memory.suspects_due = next.unwrap_or(i64::MAX);
+        let Some((index, route, job)) = first else { return Ok(true) };
+        // Its last chance: only if it runs alone does another crash prove that it is the one.
+        let alone = job.crashes + 1 >= terms.max_crashes;
+        if alone && !running.is_empty() {
+            claims.held_up = true;
+            return Ok(false);
         }
-        Ok(true)
+        let suspicion = if alone { Suspicion::Alone } else { Suspicion::Suspect };
+        claims.announce(demand, index, 1);
+        self.start(job, route, &demand.routes()[index], suspicion, terms, claims)?;
+        Ok(!alone)
+    }
+
+    fn due_jobs(&self, queue: Queue, route: i64, limit: usize) -> rusqlite::Result<Vec<Waiting>> {
+        let mut due = self.connection.prepare_cached(match queue {
+            Queue::Normal => {
+                "SELECT delivery, event, due, state, attempts, crashes, replays
+                 FROM job WHERE route = ?1 AND due <= ?2 AND suspect = 0 ORDER BY due LIMIT ?3"
+            }
+            Queue::Suspects => {
+                "SELECT delivery, event, due, state, attempts, crashes, replays
+                 FROM job WHERE route = ?1 AND due <= ?2 AND suspect > 0 ORDER BY due LIMIT ?3"
+            }
+        })?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        due.query_map(params![route, self.now.as_millis(), limit], |row| {
+            Ok(Waiting {
+                delivery: row.get(0)?,
+                event: row.get(1)?,
+                due: row.get(2)?,
+                state: job_state(row.get(3)?)?,
+                attempts: row.get(4)?,
+                crashes: row.get(5)?,
+                replays: row.get(6)?,
+            })
+        })?
+        .collect()
+    }
+
+    /// When the next of a route's jobs is due that is not due yet.
+    fn next_due(&self, queue: Queue, route: i64) -> rusqlite::Result<i64> {
+        let due = self
+            .connection
+            .prepare_cached(match queue {
+                Queue::Normal => {
+                    "SELECT due FROM job WHERE route = ?1 AND due > ?2 AND suspect = 0 ORDER BY due LIMIT 1"
+                }
+                Queue::Suspects => {
+                    "SELECT due FROM job WHERE route = ?1 AND due > ?2 AND suspect > 0 ORDER BY due LIMIT 1"
+                }
+            })?
+            .query_row(params![route, self.now.as_millis()], |row| row.get(0))
+            .optional()?;
+        Ok(due.unwrap_or(i64::MAX))
     }
 
     fn start(
         &mut self,
-        key: JobKey,
+        job: Waiting,
+        route_number: i64,
         route: &Arc<str>,
         suspicion: Suspicion,
-        lease_until: Duration,
+        terms: Terms,
         claims: &mut Claims,
     ) -> rusqlite::Result<()> {
-        let (delivery, event, route_number) = key;
-        let before: i64 = self
-            .connection
-            .prepare_cached("SELECT state FROM job WHERE delivery = ?1 AND event = ?2 AND route = ?3")?
-            .query_row(params![delivery, event, route_number], |row| row.get(0))?;
-        let (attempt, replay, crashes): (u32, u32, u32) = self
-            .connection
+        let Waiting { delivery, event, .. } = job;
+        let attempt = job.attempts + 1;
+        self.connection
             .prepare_cached(
-                "UPDATE job SET state = 1, due = NULL, suspect = ?4, attempts = attempts + 1, started_at = ?5,
-                     finished_at = NULL
-                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 RETURNING attempts, replays, crashes",
+                "UPDATE job SET state = 1, due = NULL, suspect = ?4, attempts = ?5, started_at = ?6, finished_at = NULL
+                 WHERE delivery = ?1 AND event = ?2 AND route = ?3",
             )?
-            .query_row(
-                params![delivery, event, route_number, suspicion as i64, self.now.as_millis()],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-            )?;
-        self.count_job(Some(job_state(before)?), Some(JobState::Running));
-        let token = token(replay, attempt);
+            .execute(params![
+                delivery,
+                event,
+                route_number,
+                suspicion as i64,
+                attempt,
+                self.now.as_millis()
+            ])?;
+        self.count_job(Some(job.state), Some(JobState::Running));
+        let token = NEXT_TOKEN.fetch_add(1, Ordering::Relaxed);
         let mut row = self.connection.prepare_cached(
             "SELECT id, source, provider, received_at, content_type, events, body FROM delivery WHERE seq = ?1",
         )?;
@@ -214,8 +269,8 @@ impl Session<'_> {
             .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::from(event)))?
             .into_event();
         claims.jobs.push((
-            key,
-            RunningJob { token, lease_until, suspicion },
+            (delivery, event, route_number),
+            RunningJob { token, lease_until: terms.lease_until, suspicion },
             ClaimedJob {
                 lease: Lease { delivery: id, event, route: route.clone(), token },
                 source: self.memory.name(source).unwrap_or_default(),
@@ -225,18 +280,15 @@ impl Session<'_> {
                 received_at: Timestamp::from_millis(received_at),
                 content_type,
                 attempt,
-                replay,
-                crashes,
+                replay: job.replays,
+                crashes: job.crashes,
             },
         ));
         Ok(())
     }
 
-    /// Records how an attempt ended. `false`: the job is no longer this attempt's.
-    pub(super) fn settle(&mut self, lease: &Lease, outcome: &Outcome) -> rusqlite::Result<bool> {
-        let Some(route) = self.memory.number(&lease.route) else { return Ok(false) };
-        let delivery = row::to_sql(lease.delivery.seq());
-        let (replay, attempt) = untoken(lease.token);
+    /// Records how an attempt ended. The caller has made sure that the job is still this attempt's.
+    pub(super) fn settle(&mut self, key: JobKey, outcome: &Outcome) -> rusqlite::Result<bool> {
         let now = self.now.as_millis();
         let (state, due, finished, error) = match outcome {
             Outcome::Done => (JobState::Done, None, Some(now), None),
@@ -245,54 +297,47 @@ impl Session<'_> {
             }
             Outcome::Dead { error } => (JobState::Dead, None, Some(now), Some(error)),
             Outcome::Discarded { reason } => (JobState::Discarded, None, Some(now), Some(reason)),
-            Outcome::Released => return self.release((delivery, lease.event, route), attempt, replay),
+            Outcome::Released => return self.release(key),
         };
         let changed = self
             .connection
             .prepare_cached(
                 "UPDATE job SET state = ?4, due = ?5, suspect = 0, finished_at = ?6, error = ?7
-                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1 AND attempts = ?8 AND replays = ?9",
+                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1",
             )?
-            .execute(params![
-                delivery,
-                lease.event,
-                route,
-                state as i64,
-                due,
-                finished,
-                error,
-                attempt,
-                replay
-            ])?;
+            .execute(params![key.0, key.1, key.2, state as i64, due, finished, error])?;
         if changed == 0 {
             return Ok(false);
         }
         if state != JobState::Done {
             let outcome = if state == JobState::Retrying { "retry" } else { state.as_str() };
-            self.record_attempt((delivery, lease.event, route), outcome)?;
+            self.record_attempt(key, outcome)?;
         }
         if let Some(due) = due {
-            self.waits(route, due);
+            self.waits(key.2, due);
         }
         self.count_job(Some(JobState::Running), Some(state));
         Ok(true)
     }
 
     /// Puts a job back as if it had not been claimed.
-    fn release(&mut self, key: JobKey, attempt: u32, replay: u32) -> rusqlite::Result<bool> {
+    pub(super) fn release(&mut self, key: JobKey) -> rusqlite::Result<bool> {
+        let now = self.now.as_millis();
         let changed = self
             .connection
             .prepare_cached(
                 "UPDATE job SET state = iif(attempts > 1 OR error IS NOT NULL, 2, 0), due = ?4, attempts = attempts - 1,
                      suspect = min(suspect, 1)
-                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1 AND attempts = ?5 AND replays = ?6
-                 RETURNING state",
+                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1 RETURNING state, suspect",
             )?
-            .query_row(params![key.0, key.1, key.2, self.now.as_millis(), attempt, replay], |row| row.get(0))
+            .query_row(params![key.0, key.1, key.2, now], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        let Some(state) = changed else { return Ok(false) };
-        self.waits(key.2, self.now.as_millis());
-        self.memory.suspects_due = self.memory.suspects_due.min(self.now.as_millis());
+        let Some((state, suspect)): Option<(i64, bool)> = changed else { return Ok(false) };
+        if suspect {
+            self.suspect_waits(key.2, now);
+        } else {
+            self.waits(key.2, now);
+        }
         self.count_job(Some(JobState::Running), Some(job_state(state)?));
         Ok(true)
     }
@@ -342,20 +387,10 @@ impl Session<'_> {
                 guilty.then_some(self.now.as_millis())
             ])?;
         self.record_attempt(key, "crashed")?;
-        self.memory.suspects_due = self.memory.suspects_due.min(self.now.as_millis());
+        if let Some(due) = due {
+            self.suspect_waits(key.2, due);
+        }
         self.count_job(Some(JobState::Running), Some(state));
-        Ok(())
-    }
-
-    /// Takes back a job that was claimed by a commit whose end was not known: no handler ever saw it.
-    pub(super) fn recover_unstarted(&mut self, key: JobKey) -> rusqlite::Result<()> {
-        let (attempt, replay) = self
-            .connection
-            .prepare_cached(
-                "SELECT attempts, replays FROM job WHERE delivery = ?1 AND event = ?2 AND route = ?3",
-            )?
-            .query_row(params![key.0, key.1, key.2], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        self.release(key, attempt, replay)?;
         Ok(())
     }
 
@@ -366,18 +401,11 @@ impl Session<'_> {
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect()
     }
+}
 
+impl Memory {
     /// The row of the job that a lease is for.
     pub(super) fn key_of(&self, lease: &Lease) -> Option<JobKey> {
-        Some((row::to_sql(lease.delivery.seq()), lease.event, self.memory.number(&lease.route)?))
+        Some((row::to_sql(lease.delivery.seq()), lease.event, self.number(&lease.route)?))
     }
-}
-
-fn token(replay: u32, attempt: u32) -> u64 {
-    (u64::from(replay) << 32) | u64::from(attempt)
-}
-
-fn untoken(token: u64) -> (u32, u32) {
-    let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).unwrap_or_default();
-    (half(token >> 32), half(token))
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     delivery::{DeliveryId, JobId},
-    journal::{Discarded, JobState, NewEvent, ReplayJobs},
+    journal::{DeliveryState, Discarded, JobState, NewEvent, ReplayJobs},
 };
 
 impl Session<'_> {
@@ -91,11 +91,27 @@ impl Session<'_> {
         let seq = to_sql(delivery.seq());
         let before = self
             .connection
-            .prepare_cached("SELECT state, unrouted FROM delivery WHERE seq = ?1 AND id = ?2")?
-            .query_row(params![seq, delivery.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached("SELECT state, unrouted, events FROM delivery WHERE seq = ?1 AND id = ?2")?
+            .query_row(params![seq, delivery.as_bytes()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row::decode(row.get_ref(2)?.as_str()?)?))
+            })
             .optional()?;
-        let Some((state, unrouted_before)): Option<(i64, i64)> = before else { return Ok(0) };
-        let stored: Vec<_> = events.iter().map(StoredEvent::of).collect();
+        let Some((state, unrouted_before, events_before)): Option<(i64, i64, Vec<StoredEvent>)> = before
+        else {
+            return Ok(0);
+        };
+        if state != DeliveryState::Quarantined as i64 && unrouted_before == 0 {
+            return Ok(0);
+        }
+        let known: Vec<_> = self.jobs_of(delivery)?.into_iter().map(|job| (job.key.1, job.route)).collect();
+        let has_jobs = |index| known.iter().any(|(event, _)| *event == index);
+        let mut stored: Vec<_> = events.iter().map(StoredEvent::of).collect();
+        // Jobs refer to their events by number, so these stay even where they are no longer found in the body.
+        let last = known.iter().map(|(event, _)| *event as usize + 1).max().unwrap_or(0);
+        stored.extend(events_before.into_iter().take(last).skip(events.len()));
+        for (index, event) in (0..).zip(&mut stored) {
+            event.unrouted &= !has_jobs(index);
+        }
         let unrouted = stored.iter().filter(|event| event.unrouted).count() as u64;
         self.connection
             .prepare_cached(
@@ -103,9 +119,9 @@ impl Session<'_> {
             )?
             .execute(params![seq, to_sql(unrouted), row::encode(&stored)])?;
         let stats = &mut self.memory.stats;
-        stats.unrouted = (stats.unrouted + unrouted).saturating_sub(super::row::from_sql(unrouted_before));
-        stats.quarantined = stats.quarantined.saturating_sub(u64::from(state == 1));
-        let known: Vec<_> = self.jobs_of(delivery)?.into_iter().map(|job| (job.key.1, job.route)).collect();
+        stats.unrouted = (stats.unrouted + unrouted).saturating_sub(row::from_sql(unrouted_before));
+        stats.quarantined =
+            stats.quarantined.saturating_sub(u64::from(state == DeliveryState::Quarantined as i64));
         let mut added = 0;
         for (index, event) in (0..).zip(events) {
             for job in prepare_jobs(delivery.event(index), index, &event.routes) {

@@ -46,9 +46,8 @@ use crate::{
     clock::Clock,
     delivery::{DeliveryId, JobId},
     journal::{
-        Accepted, ClaimedJob, DeliveryRecord, DeliverySummary, Demand, Discarded, Filter, Health, ItemState,
-        JobRecord, Lease, NewDelivery, NewEvent, Outcome, Page, ReplayJobs, Retention, Stats, Store,
-        StoreError, Swept,
+        Accepted, ClaimedJob, DeliveryRecord, DeliverySummary, Demand, Discarded, Filter, Health, JobRecord,
+        Lease, NewDelivery, NewEvent, Outcome, Page, ReplayJobs, Retention, Stats, Store, StoreError, Swept,
     },
 };
 
@@ -189,17 +188,7 @@ impl Store for Sqlite {
     }
 
     async fn jobs(&self, filter: Filter) -> Result<Page<JobRecord>, StoreError> {
-        let state = match filter.state {
-            Some(ItemState::Job(state)) => Some(state),
-            _ => None,
-        };
-        let kind = filter.kind.clone();
-        let page = self.deliveries(filter).await?;
-        let jobs = page.items.into_iter().flat_map(|delivery| delivery.jobs).filter(|job| {
-            state.is_none_or(|state| job.state == state)
-                && kind.as_ref().is_none_or(|kind| kind.matches(&job.kind))
-        });
-        Ok(Page { items: jobs.collect(), next: page.next })
+        self.read(move |connection| read::jobs(connection, &filter)).await
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
@@ -227,12 +216,7 @@ impl Store for Sqlite {
         if id.get_version_num() == 5 {
             return Ok(self.job(id.into()).await?.map(|job| job.delivery_id));
         }
-        self.read(move |connection| {
-            let seq = DeliveryId::from(id).seq();
-            let found = read::at_or_before(connection, seq).map_err(unavailable)?;
-            Ok(found.filter(|(delivery, events)| is_in(*delivery, *events, id)).map(|(delivery, _)| delivery))
-        })
-        .await
+        self.read(move |connection| read::delivery_with(connection, id).map_err(unavailable)).await
     }
 
     async fn replay(&self, delivery: DeliveryId, which: ReplayJobs) -> Result<usize, StoreError> {
@@ -263,12 +247,6 @@ impl Store for Sqlite {
     fn health(&self) -> Health {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Whether an id is this delivery's own or one of its events'.
-fn is_in(delivery: DeliveryId, events: usize, id: Uuid) -> bool {
-    Uuid::from(delivery) == id
-        || (0..u32::try_from(events).unwrap_or(u32::MAX)).any(|index| Uuid::from(delivery.event(index)) == id)
 }
 
 fn unavailable(error: rusqlite::Error) -> StoreError {

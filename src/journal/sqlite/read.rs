@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
 
 use super::{
     row::{StoredEvent, decode, from_sql, to_sql},
     session::job_state,
+    unavailable,
 };
 use crate::{
     clock::Timestamp,
-    delivery::DeliveryId,
+    delivery::{COUNTER_BITS, DeliveryId, JobId},
     journal::{
         AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, Filter, ItemState, JobRecord,
         JobState, Page, StoreError,
@@ -33,40 +35,124 @@ pub(super) fn deliveries(
     filter: &Filter,
 ) -> Result<Page<DeliverySummary>, StoreError> {
     let below = match &filter.cursor {
-        Some(cursor) => i64::from_str_radix(cursor, 16)
-            .map_err(|_| StoreError::Invalid(format!("cursor {cursor:?} was not given out by a listing")))?,
+        Some(cursor) => parse_place(cursor).ok_or_else(|| unknown_cursor(cursor))?,
         None => i64::MAX,
     };
-    page(connection, filter, below).map_err(|error| StoreError::Unavailable(error.to_string()))
+    let mut items = Vec::new();
+    let limit = limit(filter);
+    let next = walk(connection, filter, below, |seq, summary| {
+        if items.len() == limit {
+            return false;
+        }
+        items.push((seq, summary));
+        true
+    })
+    .map_err(unavailable)?;
+    let next = match next {
+        // The one that found no room comes first on the next page.
+        Next::Stopped => items.last().map(|(seq, _)| place(*seq)),
+        Next::Below(seq) => Some(place(seq)),
+        Next::End => None,
+    };
+    Ok(Page { items: items.into_iter().map(|(_, summary)| summary).collect(), next })
 }
 
-fn page(connection: &Connection, filter: &Filter, below: i64) -> rusqlite::Result<Page<DeliverySummary>> {
-    let limit = if filter.limit == 0 { LIMITS.0 } else { filter.limit.min(LIMITS.1) };
+/// One page of jobs, those of the newest deliveries first. Its cursors name the last job shown, because a page may end
+/// in the middle of a delivery.
+pub(super) fn jobs(connection: &Connection, filter: &Filter) -> Result<Page<JobRecord>, StoreError> {
+    let (below, mut skip_to) = match &filter.cursor {
+        Some(cursor) => parse_job_place(cursor).ok_or_else(|| unknown_cursor(cursor))?,
+        None => (i64::MAX, None),
+    };
+    let state = match filter.state {
+        Some(ItemState::Job(state)) => Some(state),
+        _ => None,
+    };
     let mut items = Vec::new();
-    let mut last = None;
-    let mut more = true;
+    let limit = limit(filter);
+    let next = walk(connection, filter, below, |seq, summary| {
+        let mut jobs = summary.jobs;
+        if let Some(shown) = skip_to.take().and_then(|last| jobs.iter().position(|job| job.id == last)) {
+            jobs.drain(..=shown);
+        }
+        let wanted = jobs.into_iter().filter(|job| {
+            state.is_none_or(|state| job.state == state)
+                && filter.kind.as_ref().is_none_or(|kind| kind.matches(&job.kind))
+        });
+        for job in wanted {
+            if items.len() == limit {
+                return false;
+            }
+            items.push((seq, job));
+        }
+        true
+    })
+    .map_err(unavailable)?;
+    let next = match next {
+        Next::Stopped => items.last().map(|(seq, job)| format!("{}.{}", place(*seq), job.id)),
+        Next::Below(seq) => Some(place(seq)),
+        Next::End => None,
+    };
+    Ok(Page { items: items.into_iter().map(|(_, job)| job).collect(), next })
+}
+
+/// Where a listing goes on.
+enum Next {
+    /// The page is full.
+    Stopped,
+    /// The page has looked at as many deliveries as it may.
+    Below(i64),
+    End,
+}
+
+/// Shows the deliveries that fit the filter to `take`, the newest first, until it has had enough.
+fn walk(
+    connection: &Connection,
+    filter: &Filter,
+    below: i64,
+    mut take: impl FnMut(i64, DeliverySummary) -> bool,
+) -> rusqlite::Result<Next> {
     let candidates = candidates(connection, filter, below)?;
-    let exhausted = candidates.len() < LOOK_AT;
+    let next = match candidates.last() {
+        Some(last) if candidates.len() == LOOK_AT => Next::Below(*last),
+        _ => Next::End,
+    };
     for seq in candidates {
-        if items.len() == limit {
-            return Ok(Page { items, next: last.map(cursor) });
+        // No delivery is received after the time in its own id, so none that follows is recent enough either.
+        if filter.since.is_some_and(|since| seq < since.as_millis().saturating_mul(1 << COUNTER_BITS)) {
+            return Ok(Next::End);
         }
-        last = Some(seq);
         let Some(summary) = summary(connection, seq)? else { continue };
-        if filter.since.is_some_and(|since| summary.received_at < since) {
-            // Older ones follow; a little disorder among the ids of one moment does not matter here.
-            more = false;
-            break;
-        }
-        if matches(connection, filter, &summary, seq)? {
-            items.push(summary);
+        if filter.since.is_none_or(|since| summary.received_at >= since)
+            && matches(connection, filter, &summary, seq)?
+            && !take(seq, summary)
+        {
+            return Ok(Next::Stopped);
         }
     }
-    Ok(Page { items, next: last.filter(|_| more && !exhausted).map(cursor) })
+    Ok(next)
 }
 
-fn cursor(seq: i64) -> String {
+fn limit(filter: &Filter) -> usize {
+    if filter.limit == 0 { LIMITS.0 } else { filter.limit.min(LIMITS.1) }
+}
+
+fn place(seq: i64) -> String {
     format!("{seq:x}")
+}
+
+fn parse_place(text: &str) -> Option<i64> {
+    i64::from_str_radix(text, 16).ok()
+}
+
+/// Below which delivery to go on, and after which of the first one's jobs.
+fn parse_job_place(text: &str) -> Option<(i64, Option<JobId>)> {
+    let Some((seq, job)) = text.split_once('.') else { return Some((parse_place(text)?, None)) };
+    Some((parse_place(seq)?.checked_add(1)?, Some(job.parse().ok()?)))
+}
+
+fn unknown_cursor(cursor: &str) -> StoreError {
+    StoreError::Invalid(format!("cursor {cursor:?} was not given out by this listing; begin without one"))
 }
 
 /// The deliveries to look at, by the index that fits the filter best. Partial indexes are used only where their own
@@ -180,17 +266,23 @@ fn attempts(
     Ok(attempts)
 }
 
-/// The delivery that holds this place in the order of arrival: its own, or one of its events'.
-pub(super) fn at_or_before(
-    connection: &Connection,
-    seq: u64,
-) -> rusqlite::Result<Option<(DeliveryId, usize)>> {
-    connection
-        .prepare_cached("SELECT id, events FROM delivery WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1")?
-        .query_row([to_sql(seq)], |row| {
-            Ok((DeliveryId::from_bytes(row.get(0)?), decode(row.get_ref(1)?.as_str()?)?.len()))
-        })
-        .optional()
+/// The delivery whose own id this is, or one of its events'.
+pub(super) fn delivery_with(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<DeliveryId>> {
+    let mut before = connection
+        .prepare_cached("SELECT id, events FROM delivery WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2")?;
+    // Nearly always the first one. A delivery whose events became known only later had no place left free behind it.
+    let mut rows = before.query(params![to_sql(DeliveryId::from(id).seq()), to_sql(LOOK_AT as u64)])?;
+    while let Some(row) = rows.next()? {
+        let delivery = DeliveryId::from_bytes(row.get(0)?);
+        if Uuid::from(delivery) == id {
+            return Ok(Some(delivery));
+        }
+        if delivery.is_sibling(id) {
+            let events = u32::try_from(decode(row.get_ref(1)?.as_str()?)?.len()).unwrap_or(u32::MAX);
+            return Ok((0..events).any(|index| Uuid::from(delivery.event(index)) == id).then_some(delivery));
+        }
+    }
+    Ok(None)
 }
 
 /// The deliveries in which a job with this id may be, as far as the table says.
@@ -209,7 +301,7 @@ pub(super) fn summary(connection: &Connection, seq: i64) -> rusqlite::Result<Opt
         .optional()?;
     let Some((mut summary, events)) = found else { return Ok(None) };
     summary.events = (0..).zip(&events).map(|(index, event)| event.record(summary.id, index)).collect();
-    summary.jobs = jobs(connection, seq, summary.id, &events)?;
+    summary.jobs = jobs_of(connection, seq, summary.id, &events)?;
     Ok(Some(summary))
 }
 
@@ -234,7 +326,7 @@ fn summary_of(row: &Row<'_>) -> rusqlite::Result<(DeliverySummary, Vec<StoredEve
     Ok((summary, decode(row.get_ref(8)?.as_str()?)?))
 }
 
-fn jobs(
+fn jobs_of(
     connection: &Connection,
     seq: i64,
     delivery: DeliveryId,
@@ -244,7 +336,7 @@ fn jobs(
         "SELECT event, name.text, state, attempts, crashes, replays, due, started_at, finished_at, error
          FROM job JOIN name ON name.id = route WHERE delivery = ?1 ORDER BY event, route",
     )?;
-    let jobs = statement.query_map([seq], |row| {
+    let found = statement.query_map([seq], |row| {
         let event: u32 = row.get(0)?;
         let route: String = row.get(1)?;
         let time =
@@ -267,5 +359,5 @@ fn jobs(
             error: row.get(9)?,
         })
     })?;
-    jobs.collect()
+    found.collect()
 }

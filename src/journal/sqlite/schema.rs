@@ -56,7 +56,7 @@ CREATE TABLE job (
     PRIMARY KEY (delivery, event, route)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX job_due ON job (route, due) WHERE due IS NOT NULL AND suspect = 0;
-CREATE INDEX job_suspect ON job (due) WHERE due IS NOT NULL AND suspect > 0;
+CREATE INDEX job_suspect ON job (route, due) WHERE due IS NOT NULL AND suspect > 0;
 CREATE INDEX job_state ON job (state, delivery) WHERE state NOT IN (0, 3);
 
 -- The attempts that failed, and those of earlier replays. The last successful one stands in the job itself.

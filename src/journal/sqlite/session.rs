@@ -26,7 +26,7 @@ pub(super) struct Memory {
     /// For each route, a time before which none of its waiting jobs is due (`i64::MAX`: none waits).
     due: HashMap<i64, i64>,
     /// The same for the jobs that are suspected of having taken a process down.
-    pub(super) suspects_due: i64,
+    suspects_due: HashMap<i64, i64>,
 }
 
 #[derive(Debug, Default)]
@@ -49,17 +49,21 @@ impl Memory {
             memory.names.add(row.get(0)?, row.get_ref(1)?.as_str()?.into());
         }
         for route in memory.names.texts.keys() {
-            let due: Option<i64> = connection
-                .prepare_cached(
+            for (sql, hints) in [
+                (
                     "SELECT min(due) FROM job WHERE route = ?1 AND due IS NOT NULL AND suspect = 0",
-                )?
-                .query_row([route], |row| row.get(0))?;
-            memory.due.insert(*route, due.unwrap_or(i64::MAX));
+                    &mut memory.due,
+                ),
+                (
+                    "SELECT min(due) FROM job WHERE route = ?1 AND due IS NOT NULL AND suspect > 0",
+                    &mut memory.suspects_due,
+                ),
+            ] {
+                let due: Option<i64> =
+                    connection.prepare_cached(sql)?.query_row([route], |row| row.get(0))?;
+                hints.extend(due.map(|due| (*route, due)));
+            }
         }
-        let suspects: Option<i64> = connection
-            .prepare_cached("SELECT min(due) FROM job WHERE due IS NOT NULL AND suspect > 0")?
-            .query_row([], |row| row.get(0))?;
-        memory.suspects_due = suspects.unwrap_or(i64::MAX);
         Ok(memory)
     }
 
@@ -77,6 +81,14 @@ impl Memory {
 
     pub(super) fn set_due(&mut self, route: i64, due: i64) {
         self.due.insert(route, due);
+    }
+
+    pub(super) fn suspects_due(&self, route: i64) -> i64 {
+        self.suspects_due.get(&route).copied().unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn set_suspects_due(&mut self, route: i64, due: i64) {
+        self.suspects_due.insert(route, due);
     }
 }
 
@@ -96,6 +108,12 @@ impl Session<'_> {
     pub(super) fn waits(&mut self, route: i64, due: i64) {
         let earliest = self.memory.due(route).min(due);
         self.memory.set_due(route, earliest);
+    }
+
+    /// Says that a suspect of this route waits for this time.
+    pub(super) fn suspect_waits(&mut self, route: i64, due: i64) {
+        let earliest = self.memory.suspects_due(route).min(due);
+        self.memory.set_suspects_due(route, earliest);
     }
 
     /// Counts a job's change of state; `None` before it is made and after it is deleted.

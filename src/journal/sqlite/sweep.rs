@@ -3,6 +3,8 @@
 //! Two hands go round: one over the deliveries in the order of arrival, one over the dedupe keys. Neither needs an
 //! index on time, and neither step costs more in a large file than in a small one.
 
+use std::collections::HashSet;
+
 use rusqlite::params;
 
 use super::{row::to_sql, session::Session, tail};
@@ -49,6 +51,7 @@ impl Session<'_> {
             })?
             .collect::<Result<_, _>>()?;
         let mut came_round = rows.len() < STEP;
+        let mut deleted = HashSet::new();
         for (seq, id, state, unrouted, received_at) in rows {
             if received_at >= latest {
                 came_round = true;
@@ -64,9 +67,11 @@ impl Session<'_> {
             let limit = if failed { failed_before } else { done_before };
             if limit.is_some_and(|limit| received_at < limit) {
                 self.delete(seq, DeliveryId::from_bytes(id), &states)?;
-                swept.deliveries += 1;
+                deleted.insert(DeliveryId::from_bytes(id));
             }
         }
+        swept.deliveries = deleted.len();
+        self.memory.tail.forget(self.connection, &deleted)?;
         if came_round {
             hands.delivery = 0;
         }

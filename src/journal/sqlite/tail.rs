@@ -4,11 +4,14 @@
 //! Nothing is lost with the memory: each key also stands in its delivery's (or follows from its job's) row, and
 //! `indexed` says up to where the tables are complete. What lies behind is read again when the file is opened.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Bound,
+};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::from_sql;
+use super::row::{from_sql, to_sql};
 use crate::{
     clock::Timestamp,
     delivery::{DedupeKey, DeliveryId, JobId},
@@ -105,12 +108,14 @@ impl Tail {
                 found = generation.dedupe.get_mut(&bytes);
             }
         }
-        if let Some(seen) = found {
-            if key.is_fallback() && seen.until < now.as_millis() {
-                return Ok(Known::No);
-            }
+        if let Some(seen) = found.filter(|seen| !key.is_fallback() || seen.until >= now.as_millis()) {
             seen.until = seen.until.max(until);
-            return Ok(Known::Duplicate(seen.id));
+            let id = seen.id;
+            // What is only in memory follows from the delivery's row, so the sighting has to stand there.
+            connection
+                .prepare_cached("UPDATE delivery SET dedupe_until = max(dedupe_until, ?2) WHERE seq = ?1")?
+                .execute(params![to_sql(id.seq()), until])?;
+            return Ok(Known::Duplicate(id));
         }
         if key.is_fallback() {
             let seen = connection
@@ -119,8 +124,9 @@ impl Tail {
                 .optional()?;
             return match seen {
                 Some(id) => {
-                    extend(connection, &bytes, until)?;
-                    Ok(Known::Duplicate(DeliveryId::from_bytes(id)))
+                    let id = DeliveryId::from_bytes(id);
+                    extend(connection, &bytes, id, until)?;
+                    Ok(Known::Duplicate(id))
                 }
                 None => Ok(Known::No),
             };
@@ -136,7 +142,7 @@ impl Tail {
         while let Some(row) = rows.next()? {
             if row.get_ref(0)?.as_blob()? == bytes {
                 let id = DeliveryId::from_bytes(row.get(1)?);
-                extend(connection, &bytes, until)?;
+                extend(connection, &bytes, id, until)?;
                 return Ok(Known::Duplicate(id));
             }
             reused = true;
@@ -190,15 +196,53 @@ impl Tail {
             .collect()
     }
 
+    /// Forgets deliveries that are about to be deleted, except by what they are recognised: as their rows no longer say
+    /// so, the table has to.
+    pub(super) fn forget(
+        &mut self,
+        connection: &Connection,
+        deleted: &HashSet<DeliveryId>,
+    ) -> rusqlite::Result<()> {
+        let deleted_seqs: HashSet<_> = deleted.iter().map(|id| to_sql(id.seq())).collect();
+        if deleted_seqs.iter().all(|seq| *seq <= self.indexed) {
+            return Ok(());
+        }
+        // The older generation first: where both have a key, the newer one's word is the last.
+        for generation in [self.merging.as_mut(), Some(&mut self.fresh)].into_iter().flatten() {
+            generation.jobs.retain(|(_, delivery)| !deleted_seqs.contains(delivery));
+            let keys: Vec<_> = generation
+                .dedupe
+                .iter()
+                .filter(|(_, seen)| deleted.contains(&seen.id))
+                .map(|(key, seen)| (*key, *seen))
+                .collect();
+            for (key, seen) in keys {
+                merge_key(connection, &key, seen)?;
+                generation.dedupe.remove(&key);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether there is something to merge now.
     pub(super) fn wants_merge(&self) -> bool {
-        self.merging.is_some() || self.fresh.dedupe.len() >= MERGE_AT || self.fresh.jobs.len() >= MERGE_AT
+        self.is_merging() || self.fresh.dedupe.len() >= MERGE_AT || self.fresh.jobs.len() >= MERGE_AT
+    }
+
+    /// Whether a merge is under way.
+    pub(super) fn is_merging(&self) -> bool {
+        self.merging.is_some()
     }
 
     /// Merges one step's worth, if it is time.
     pub(super) fn merge_step(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        if self.wants_merge() { self.merge(connection) } else { Ok(()) }
+    }
+
+    /// Merges one step's worth.
+    pub(super) fn merge(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         if self.merging.is_none() {
-            if !self.wants_merge() {
+            if self.fresh.oldest.is_none() {
                 return Ok(());
             }
             let mut frozen = std::mem::take(&mut self.fresh);
@@ -241,7 +285,7 @@ pub(super) fn prefix(job: JobId) -> i64 {
     i64::from_be_bytes(bytes)
 }
 
-/// Removes what the tables hold of a delivery's jobs.
+/// Removes what the table holds of a delivery's jobs.
 pub(super) fn forget_jobs(connection: &Connection, id: DeliveryId, seq: i64) -> rusqlite::Result<()> {
     let mut jobs = connection.prepare_cached(
         "SELECT job.event, name.text FROM job JOIN name ON name.id = job.route WHERE job.delivery = ?1",
@@ -266,7 +310,8 @@ fn merge_key(connection: &Connection, key: &Key, seen: Seen) -> rusqlite::Result
     connection
         .prepare_cached(
             "INSERT INTO dedupe (key, delivery, until) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET delivery = excluded.delivery, until = max(until, excluded.until)",
+             ON CONFLICT DO UPDATE SET delivery = excluded.delivery, until = excluded.until
+             WHERE excluded.until >= until",
         )?
         .execute(params![key, seen.id.as_bytes(), seen.until])?;
     Ok(())
@@ -279,9 +324,14 @@ fn merge_job(connection: &Connection, prefix: i64, delivery: i64) -> rusqlite::R
     Ok(())
 }
 
-fn extend(connection: &Connection, key: &Key, until: i64) -> rusqlite::Result<()> {
+/// Remembers a key for longer. Also in the delivery's row: were the process to end in the middle of a merge, that row
+/// is what is read again.
+fn extend(connection: &Connection, key: &Key, id: DeliveryId, until: i64) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE dedupe SET until = ?2 WHERE key = ?1 AND until < ?2")?
         .execute(params![key, until])?;
+    connection
+        .prepare_cached("UPDATE delivery SET dedupe_until = ?2 WHERE seq = ?1 AND dedupe_until < ?2")?
+        .execute(params![to_sql(id.seq()), until])?;
     Ok(())
 }

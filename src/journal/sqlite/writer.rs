@@ -16,7 +16,7 @@ use super::{
     SqliteOptions,
     accept::Prepared,
     checkpoint::Checkpointer,
-    claim::{Claims, JobKey, Running, Suspicion},
+    claim::{Claims, JobKey, Running, RunningJob, Suspicion, Terms},
     open::{self, Slot},
     session::{Memory, Session},
 };
@@ -71,6 +71,8 @@ pub(super) struct Writer {
     health: Arc<Mutex<Health>>,
     checkpointer: Checkpointer,
     last_tick: Instant,
+    /// No lease runs out before this, on the clock's monotonic scale.
+    leases_until: Duration,
     full: bool,
     /// A suspect waits to run alone; nothing can be claimed before what runs has ended.
     held_up: bool,
@@ -83,7 +85,8 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Batch {
     applied: Vec<Applied>,
-    settled: Vec<JobKey>,
+    /// What no longer runs if the batch is committed, and runs on if it is not.
+    settled: Vec<(JobKey, RunningJob)>,
     claims: Claims,
 }
 
@@ -110,6 +113,7 @@ impl Writer {
             health,
             checkpointer,
             last_tick: clock::instant(),
+            leases_until: Duration::MAX,
             full: false,
             held_up: false,
             unsettled: Vec::new(),
@@ -163,26 +167,40 @@ impl Writer {
 
     /// Until when there is nothing to do: the next due job of a route that has room, or the next tick.
     fn idle_time(&self) -> Duration {
-        let Some((demand, _)) = &self.workers else { return TICK };
-        if self.held_up || self.running.values().any(|job| job.suspicion == Suspicion::Alone) {
-            return TICK;
+        let wait = self.next_claim().saturating_sub(self.clock.now().as_millis());
+        Duration::from_millis(u64::try_from(wait).unwrap_or(0)).min(TICK)
+    }
+
+    /// The earliest time at which there may be something to claim; `i64::MAX` while nothing can be claimed.
+    fn next_claim(&self) -> i64 {
+        let Some((demand, claimed)) = &self.workers else { return i64::MAX };
+        if self.held_up || claimed.is_closed() || self.runs(Suspicion::Alone) {
+            return i64::MAX;
         }
-        let now = self.clock.now().as_millis();
-        let suspects = if self.suspect_is_due(now) { now } else { i64::MAX };
-        let due = (0..)
+        let suspects_wait = self.runs(Suspicion::Suspect);
+        (0..)
             .zip(demand.routes())
             .filter(|(index, _)| demand.free(*index) > 0)
-            .filter_map(|(_, route)| Some(self.memory.due(self.memory.number(route)?)))
-            .fold(suspects, i64::min);
-        let wait = u64::try_from(due.saturating_sub(now)).unwrap_or(0);
-        Duration::from_millis(wait).min(TICK)
+            .filter_map(|(_, route)| self.memory.number(route))
+            .map(|route| {
+                let suspects = if suspects_wait { i64::MAX } else { self.memory.suspects_due(route) };
+                suspects.min(self.memory.due(route))
+            })
+            .fold(i64::MAX, i64::min)
+    }
+
+    fn runs(&self, suspicion: Suspicion) -> bool {
+        self.running.values().any(|job| job.suspicion == suspicion)
     }
 
     /// One transaction: apply, claim, commit, answer.
     fn write(&mut self, waiting: &mut Vec<Command>) -> rusqlite::Result<()> {
         let mut commands: Vec<_> =
             waiting.drain(..).filter_map(|command| self.without_transaction(command)).collect();
-        if commands.is_empty() && !self.has_due_jobs() && !self.memory.tail.wants_merge() {
+        if commands.is_empty()
+            && self.next_claim() > self.clock.now().as_millis()
+            && !self.memory.tail.wants_merge()
+        {
             return Ok(());
         }
         let mut batch = Batch::default();
@@ -196,7 +214,7 @@ impl Writer {
             Err(error) => {
                 // SQLite may have rolled back by itself; then this fails, and that is fine.
                 let _ = self.connection.execute_batch("ROLLBACK");
-                self.give_back(commands, &batch, &error);
+                self.give_back(commands, batch, &error);
                 return Err(error);
             }
         }
@@ -204,7 +222,10 @@ impl Writer {
     }
 
     fn apply(&mut self, commands: &mut [Command], batch: &mut Batch) -> rusqlite::Result<()> {
-        let lease_until = self.clock.monotonic() + self.options.lease;
+        let terms = Terms {
+            lease_until: self.clock.monotonic() + self.options.lease,
+            max_crashes: self.options.max_crashes,
+        };
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let stats_before = self.memory.stats.clone();
         let mut session =
@@ -213,11 +234,14 @@ impl Writer {
             batch.applied.push(match command {
                 Command::Accept(prepared, _) => Applied::Accept(session.accept(prepared)?),
                 Command::Settle(lease, outcome, _) => {
-                    let settled = session.settle(lease, outcome)?;
-                    if settled {
-                        batch.settled.extend(session.key_of(lease));
+                    let key = session.memory.key_of(lease);
+                    match key.and_then(|key| Some((key, take_leased(&mut self.running, key, lease)?))) {
+                        Some((key, job)) => {
+                            batch.settled.push((key, job));
+                            Applied::Settle(session.settle(key, outcome)?)
+                        }
+                        None => Applied::Settle(false),
                     }
-                    Applied::Settle(settled)
                 }
                 Command::Work(work) => {
                     work.apply(&mut session)?;
@@ -226,18 +250,11 @@ impl Writer {
                 Command::Renew(..) | Command::Claims(..) | Command::Wake => Applied::Work,
             });
         }
-        if let Some((demand, _)) = &self.workers {
-            // What ends in this batch no longer holds anything up.
-            for key in &batch.settled {
-                self.running.remove(key);
-            }
-            session.claim(
-                &**demand,
-                &self.running,
-                lease_until,
-                self.options.max_crashes,
-                &mut batch.claims,
-            )?;
+        if let Some((demand, claimed)) = &self.workers
+            && !self.closing
+            && !claimed.is_closed()
+        {
+            session.claim(&**demand, &self.running, terms, &mut batch.claims)?;
         }
         session.memory.tail.merge_step(session.connection)?;
         if session.memory.stats != stats_before {
@@ -251,9 +268,6 @@ impl Writer {
     /// The commit is durable: now everybody may know.
     fn finish(&mut self, commands: Vec<Command>, batch: Batch) {
         self.held_up = batch.claims.held_up;
-        for key in &batch.settled {
-            self.running.remove(key);
-        }
         for (command, applied) in commands.into_iter().zip(batch.applied) {
             // Wherever nobody waits for the answer any more, that is no reason to do anything else.
             match (command, applied) {
@@ -268,14 +282,19 @@ impl Writer {
         let Some((_, claimed)) = &self.workers else { return };
         for (key, running, job) in batch.claims.jobs {
             self.running.insert(key, running);
-            // With the receiver gone, the job stays leased until its lease runs out or a new receiver comes.
-            let _ = claimed.send(job);
+            self.leases_until = self.leases_until.min(running.lease_until);
+            if let Err(unsent) = claimed.send(job) {
+                // The receiver has just gone: nobody runs it.
+                let (nobody, _) = oneshot::channel();
+                self.unsettled.push(Command::Settle(unsent.0.lease, Outcome::Released, nobody));
+            }
         }
     }
 
     /// Nothing of the batch is known to be durable. Whoever waits for a promise is told so; what has already
     /// happened (an attempt ended) is kept, to be recorded when the store works again.
-    fn give_back(&mut self, commands: Vec<Command>, batch: &Batch, error: &rusqlite::Error) {
+    fn give_back(&mut self, commands: Vec<Command>, batch: Batch, error: &rusqlite::Error) {
+        self.running.extend(batch.settled);
         if let Some((demand, _)) = &self.workers {
             batch.claims.revoke(&**demand);
         }
@@ -316,9 +335,7 @@ impl Writer {
     }
 
     fn renew(&mut self, lease: &Lease, until: Duration) -> bool {
-        let session =
-            Session { connection: &self.connection, memory: &mut self.memory, now: self.clock.now() };
-        let running = session.key_of(lease).and_then(|key| self.running.get_mut(&key));
+        let running = self.memory.key_of(lease).and_then(|key| self.running.get_mut(&key));
         match running {
             Some(job) if job.token == lease.token => {
                 job.lease_until = until;
@@ -328,36 +345,22 @@ impl Writer {
         }
     }
 
-    fn has_due_jobs(&self) -> bool {
-        let Some((demand, _)) = &self.workers else { return false };
-        if self.held_up || self.running.values().any(|job| job.suspicion == Suspicion::Alone) {
-            return false;
-        }
-        let now = self.clock.now().as_millis();
-        self.suspect_is_due(now)
-            || (0..).zip(demand.routes()).any(|(index, route)| {
-                self.memory.number(route).is_some_and(|route| self.memory.due(route) <= now)
-                    && demand.free(index) > 0
-            })
-    }
-
-    fn suspect_is_due(&self, now: i64) -> bool {
-        self.memory.suspects_due <= now
-            && !self.running.values().any(|job| job.suspicion == Suspicion::Suspect)
-    }
-
     fn tick_if_due(&mut self) {
-        if self.last_tick.elapsed() < TICK {
-            return;
+        let mut result = Ok(());
+        if self.leases_until <= self.clock.monotonic() {
+            result = self.expire_leases();
         }
-        self.last_tick = clock::instant();
-        if let Err(error) = self.tick() {
+        if self.last_tick.elapsed() >= TICK {
+            self.last_tick = clock::instant();
+            result = result.and_then(|()| self.measure());
+        }
+        if let Err(error) = result {
             self.reopen(&error);
         }
     }
 
-    /// Takes back the jobs whose lease ran out, and looks at the file's size.
-    fn tick(&mut self) -> rusqlite::Result<()> {
+    /// Takes back the jobs whose lease ran out.
+    fn expire_leases(&mut self) -> rusqlite::Result<()> {
         let now = self.clock.monotonic();
         let expired: Vec<_> =
             self.running.iter().filter(|(_, job)| job.lease_until <= now).map(|(key, _)| *key).collect();
@@ -373,7 +376,15 @@ impl Writer {
             for key in &expired {
                 self.running.remove(key);
             }
+            // One of them may have been what the others were waiting for.
+            self.held_up = false;
         }
+        self.leases_until = self.running.values().map(|job| job.lease_until).min().unwrap_or(Duration::MAX);
+        Ok(())
+    }
+
+    /// Looks at the file's size.
+    fn measure(&mut self) -> rusqlite::Result<()> {
         let pages: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
         let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         let size = super::row::from_sql((pages - free).saturating_mul(4096));
@@ -446,7 +457,7 @@ impl Writer {
         self.connection = open::open_writer(&self.slot)?;
         self.memory = Memory::load(&self.connection).map_err(database)?;
         // Claims whose commit failed may have been stored all the same; no handler ever saw them.
-        self.recover(|session, key| session.recover_unstarted(key)).map_err(database)?;
+        self.recover(|session, key| session.release(key).map(drop)).map_err(database)?;
         open::prove(&self.connection).map_err(database)
     }
 
@@ -474,6 +485,11 @@ impl Writer {
     fn set_trouble(&self, trouble: Option<String>) {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
     }
+}
+
+/// Takes a job out of those that run, if it is this lease's.
+fn take_leased(running: &mut Running, key: JobKey, lease: &Lease) -> Option<RunningJob> {
+    running.get(&key).is_some_and(|job| job.token == lease.token).then(|| running.remove(&key))?
 }
 
 fn refuse(command: Command, error: &StoreError) {
