@@ -1,6 +1,6 @@
 //! `doorbell serve`: the service.
 
-use std::{fmt::Write, io::IsTerminal, time::Duration};
+use std::{io::IsTerminal, time::Duration};
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
@@ -136,30 +136,27 @@ fn announce(loaded: &Loaded, bound: &Bound, new_token: Option<&str>, json: bool)
         return print::value(true, &value);
     }
     let mut text = String::from("Doorbell answers.\n\n");
-    // Writing to a string can't fail.
     let width = config.sources.iter().map(|source| source.name.len()).max().unwrap_or(0);
     for source in &config.sources {
-        let _ = writeln!(text, "  {:width$}  POST {}", source.name, url(source));
+        text += &format!("  {:width$}  POST {}\n", source.name, url(source));
     }
     if let Some(admin) = admin {
-        let _ = writeln!(text, "  {:width$}  {admin}", "admin");
+        text += &format!("  {:width$}  {admin}\n", "admin");
     }
     if let Some(token) = new_token {
         let folder = config.journal.dir.display();
-        let _ =
-            writeln!(text, "\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}");
+        text += &format!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}\n");
     }
     if made_up {
         let program = std::env::args().next().unwrap_or_else(|| "doorbell".into());
-        let _ = writeln!(
-            text,
-            "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.\nTry one, in another terminal:",
+        text += &format!(
+            "\nNo doorbell.toml here: these sources have made-up secrets, kept in {}.\nTry one, in another terminal:\n",
             Config::secrets_file(&config.journal.dir).display()
         );
         for source in &config.sources {
-            let _ = writeln!(text, "  {program} send {}", source.name);
+            text += &format!("  {program} send {}\n", source.name);
         }
-        let _ = writeln!(text, "\nThen look: {program} list");
+        text += &format!("\nThen look: {program} list\n");
     }
     print::value(false, &text)
 }
