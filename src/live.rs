@@ -65,6 +65,7 @@ impl Live {
         }
     }
 
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn watch(&self) -> broadcast::Receiver<LiveItem> {
         self.items.subscribe()
     }
@@ -75,6 +76,7 @@ impl Live {
     }
 
     /// Waits until the feed is closed.
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut closed = self.closed.subscribe();
         async move {

@@ -3,11 +3,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
+#[cfg(any(test, feature = "admin"))]
 use crate::journal::{JobState, Stats};
 
 /// One set of metrics for one receiver. Cheap to clone; all clones count together.
@@ -127,6 +128,7 @@ impl Metrics {
     }
 
     /// All metrics in the `OpenMetrics` text format, those of the store filled in from `stats` (`None`: out of reach).
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn render(&self, stats: Option<&Stats>) -> Result<String, fmt::Error> {
         self.queue_up.set(i64::from(stats.is_some()));
         for state in JobState::ALL {
@@ -136,7 +138,7 @@ impl Metrics {
                 .set(i64::try_from(jobs).unwrap_or(i64::MAX));
         }
         let mut text = String::new();
-        encode(&mut text, &self.registry)?;
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
     }
 

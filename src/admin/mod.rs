@@ -13,6 +13,7 @@ mod replay;
 mod stats;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(feature = "cli")]
 pub(crate) mod token;
 pub(crate) mod view;
 

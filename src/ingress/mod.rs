@@ -22,12 +22,13 @@ mod refused;
 mod tests;
 
 pub use self::limits::Limits;
+#[cfg(all(test, feature = "admin"))]
+pub(crate) use self::refused::RefusedRequest;
 pub(crate) use self::{
     accept::serve,
     answer::{Ingress, IngressContext},
-    fan_out::FanOut,
     listener::Listener,
-    refused::{RefusedLog, RefusedRequest},
+    refused::RefusedLog,
 };
 
 /// The ingress as a router, to merge into or nest in an axum application. It owns `/in` and everything under it.

@@ -1,7 +1,8 @@
 //! The last refused requests, kept in memory so that an operator can see why a sender is turned away.
 
+#[cfg(any(test, feature = "admin"))]
+use std::cmp::Reverse;
 use std::{
-    cmp::Reverse,
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -64,11 +65,13 @@ impl RefusedLog {
     }
 
     /// How many were refused since this process started.
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn total(&self) -> u64 {
         self.lock().total
     }
 
     /// The kept ones, the newest first.
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn newest_first(&self) -> Vec<RefusedRequest> {
         let mut all: Vec<_> = {
             let last = self.lock();

@@ -1,5 +1,6 @@
+#[cfg(feature = "admin")]
+use std::collections::HashMap;
 use std::{
-    collections::HashMap,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
@@ -33,8 +34,11 @@ pub struct Builder<S = ()> {
 
 struct PendingRoute<S> {
     route: Route,
-    handler: Box<dyn FnOnce(&S, &HttpClient) -> SharedHandler + Send>,
+    handler: MakeHandler<S>,
 }
+
+/// Makes a route's handler, once there are a state and a client for it.
+type MakeHandler<S> = Box<dyn FnOnce(&S, &HttpClient) -> SharedHandler + Send>;
 
 impl<S> Builder<S> {
     pub(super) fn new() -> Self {

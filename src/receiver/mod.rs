@@ -87,6 +87,10 @@ impl Receiver {
     ///
     /// # Errors
     /// An address can't be listened on.
+    #[cfg_attr(
+        not(feature = "admin"),
+        expect(clippy::unused_async, reason = "with the admin listener there is something to wait for")
+    )]
     pub async fn bind(self) -> Result<Bound, ServeError> {
         let address = self.settings.listen;
         let listener =

@@ -28,6 +28,7 @@ impl WorkerHealth {
     }
 
     /// What is wrong, in words; `None` if nothing is.
+    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn trouble(&self) -> Option<String> {
         let state = self.state();
         if state.running {
