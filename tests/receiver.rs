@@ -1,5 +1,7 @@
 //! The library from its user's side: handlers, state, retries, an axum application of one's own.
 
+#![expect(clippy::unwrap_used, reason = "in tests, a panic is the message")]
+
 use std::{
     sync::{
         Arc,
@@ -38,6 +40,12 @@ impl World {
         let builder = Receiver::builder().data_dir(data.path()).source("cafe", Poster::new(SECRET));
         let receiver = routes(builder).build().await.unwrap();
         Self { router: receiver.router(), receiver, _data: data }
+    }
+
+    /// Ends it; the handlers are gone then, and so are their ends of channels.
+    async fn stop(self) {
+        drop(self.router);
+        self.receiver.shutdown().await;
     }
 
     /// Sends a vendor-true `stock.changed`; equal numbers are equal deliveries.
@@ -113,7 +121,7 @@ async fn an_equal_delivery_has_one_effect() {
     }
     let (first, second) = (handled.recv().await.unwrap(), handled.recv().await.unwrap());
     assert_ne!(first, second);
-    world.receiver.shutdown().await;
+    world.stop().await;
     assert_eq!(handled.recv().await, None);
 }
 
@@ -136,7 +144,7 @@ async fn a_panic_is_a_failed_attempt_and_harms_nobody_else() {
     assert_eq!(handled.recv().await, Some(3));
     world.ring(2).await;
     assert_eq!(handled.recv().await, Some(3));
-    world.receiver.shutdown().await;
+    world.stop().await;
 }
 
 #[tokio::test]
@@ -159,7 +167,7 @@ async fn an_attempt_over_its_time_limit_is_cancelled_and_tried_again() {
     .await;
     world.ring(1).await;
     assert_eq!(handled.recv().await, Some(2));
-    world.receiver.shutdown().await;
+    world.stop().await;
 }
 
 #[tokio::test]
@@ -198,7 +206,7 @@ async fn what_is_discarded_or_dead_is_not_tried_again() {
     world.ring(2).await;
     ended.recv().await.unwrap();
     ended.recv().await.unwrap();
-    world.receiver.shutdown().await;
+    world.stop().await;
     assert_eq!((attempts[0].load(Ordering::SeqCst), attempts[1].load(Ordering::SeqCst)), (2, 2));
 }
 
@@ -227,7 +235,7 @@ async fn a_failing_route_never_runs_its_neighbour_again() {
     while all.iter().filter(|(route, _)| *route == "failing").count() < 3 {
         all.push(handled.recv().await.unwrap());
     }
-    world.receiver.shutdown().await;
+    world.stop().await;
     while let Some(last) = handled.recv().await {
         all.push(last);
     }
@@ -276,7 +284,7 @@ async fn mounted_in_an_axum_application_it_leaves_the_rest_alone() {
     assert_eq!(reply.status(), StatusCode::OK);
     let home = Request::builder().uri("/").body(Body::empty()).unwrap();
     assert_eq!(app.oneshot(home).await.unwrap().status(), StatusCode::OK);
-    world.receiver.shutdown().await;
+    world.stop().await;
 }
 
 #[tokio::test]

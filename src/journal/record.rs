@@ -13,7 +13,7 @@ use crate::{
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum DeliveryState {
+pub(crate) enum DeliveryState {
     /// Its events were read and routed.
     Accepted,
     /// Its origin is proved, its body could not be read.
@@ -25,7 +25,7 @@ pub enum DeliveryState {
 /// What became of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum JobState {
+pub(crate) enum JobState {
     /// Waiting for its first attempt.
     Queued,
     /// An attempt is under way.
@@ -42,11 +42,11 @@ pub enum JobState {
 
 impl JobState {
     /// Every state, in the order of a job's life.
-    pub const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Queued, Self::Running, Self::Retrying, Self::Done, Self::Dead, Self::Discarded];
 
     /// The state's name: `queued`.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",
             Self::Running => "running",
@@ -66,7 +66,7 @@ impl fmt::Display for JobState {
 
 /// A state of anything in a delivery: of the delivery itself, one of its events, or one of its jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ItemState {
+pub(crate) enum ItemState {
     /// The delivery is in this state.
     Delivery(DeliveryState),
     /// An event that no route wants.
@@ -96,167 +96,167 @@ impl std::str::FromStr for ItemState {
 
 /// Which deliveries or jobs to list. Every condition that is set must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
+pub(crate) struct Filter {
     /// Has anything in this state.
-    pub state: Option<ItemState>,
+    pub(crate) state: Option<ItemState>,
     /// Of this source.
-    pub source: Option<String>,
+    pub(crate) source: Option<String>,
     /// Has an event whose kind fits this pattern.
-    pub kind: Option<crate::route::Pattern>,
+    pub(crate) kind: Option<crate::route::Pattern>,
     /// Holds this text in an id, a subject or the body.
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
     /// Received at or after this time.
-    pub since: Option<Timestamp>,
+    pub(crate) since: Option<Timestamp>,
     /// Goes on where the page ended that gave out this cursor.
-    pub cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// At most this many; 0 stands for 50.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Page<T> {
+pub(crate) struct Page<T> {
     /// The items.
-    pub items: Vec<T>,
+    pub(crate) items: Vec<T>,
     /// Where the next page begins; `None` if there is none. A page may hold fewer items than asked for, even none, and
     /// still have a next one: a listing looks at a bounded number of deliveries at a time.
-    pub next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// A delivery in a listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeliverySummary {
+pub(crate) struct DeliverySummary {
     /// The delivery's id.
-    pub id: DeliveryId,
+    pub(crate) id: DeliveryId,
     /// The configured sender.
-    pub source: String,
+    pub(crate) source: String,
     /// The kind of sender.
-    pub provider: String,
+    pub(crate) provider: String,
     /// What became of it.
-    pub state: DeliveryState,
+    pub(crate) state: DeliveryState,
     /// When it came in.
-    pub received_at: Timestamp,
+    pub(crate) received_at: Timestamp,
     /// The sender's own id for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sender_id: Option<String>,
+    pub(crate) sender_id: Option<String>,
     /// Why it is quarantined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// How large its body is, in bytes.
-    pub size: usize,
+    pub(crate) size: usize,
     /// Its events.
-    pub events: Vec<EventRecord>,
+    pub(crate) events: Vec<EventRecord>,
     /// Its jobs.
-    pub jobs: Vec<JobRecord>,
+    pub(crate) jobs: Vec<JobRecord>,
 }
 
 /// All of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeliveryRecord {
+pub(crate) struct DeliveryRecord {
     /// What a listing shows.
-    pub summary: DeliverySummary,
+    pub(crate) summary: DeliverySummary,
     /// The headers that were kept, in the order in which they came.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// The body, to the byte as it came.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// The attempts at its jobs, the oldest first.
-    pub attempts: Vec<AttemptRecord>,
+    pub(crate) attempts: Vec<AttemptRecord>,
 }
 
 /// An event of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventRecord {
+pub(crate) struct EventRecord {
     /// The event's id.
-    pub id: EventId,
+    pub(crate) id: EventId,
     /// What happened.
-    pub kind: String,
+    pub(crate) kind: String,
     /// What it happened to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
+    pub(crate) subject: Option<String>,
     /// When it happened, by the sender's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub occurred_at: Option<Timestamp>,
+    pub(crate) occurred_at: Option<Timestamp>,
     /// Whether no route wants it.
-    pub unrouted: bool,
+    pub(crate) unrouted: bool,
 }
 
 /// A job: one event for one route.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobRecord {
+pub(crate) struct JobRecord {
     /// The job's id.
-    pub id: JobId,
+    pub(crate) id: JobId,
     /// The delivery that brought its event.
-    pub delivery_id: DeliveryId,
+    pub(crate) delivery_id: DeliveryId,
     /// Its event.
-    pub event_id: EventId,
+    pub(crate) event_id: EventId,
     /// The event's kind.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The route.
-    pub route: String,
+    pub(crate) route: String,
     /// What became of it.
-    pub state: JobState,
+    pub(crate) state: JobState,
     /// How many attempts were begun since it was queued or last replayed.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// How many times a process died while it ran.
-    pub crashes: u32,
+    pub(crate) crashes: u32,
     /// How many times it was replayed.
-    pub replays: u32,
+    pub(crate) replays: u32,
     /// When its next attempt is due, while it waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due_at: Option<Timestamp>,
+    pub(crate) due_at: Option<Timestamp>,
     /// When its last attempt began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Timestamp>,
+    pub(crate) started_at: Option<Timestamp>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Timestamp>,
+    pub(crate) finished_at: Option<Timestamp>,
     /// Why the last attempt failed, or why it was discarded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// One attempt at a job that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AttemptRecord {
+pub(crate) struct AttemptRecord {
     /// The job.
-    pub job_id: JobId,
+    pub(crate) job_id: JobId,
     /// The route.
-    pub route: String,
+    pub(crate) route: String,
     /// Which attempt, from 1 in each replay.
-    pub number: u32,
+    pub(crate) number: u32,
     /// In which replay; 0 before the first.
-    pub replay: u32,
+    pub(crate) replay: u32,
     /// When it began.
-    pub started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// When it ended.
-    pub finished_at: Timestamp,
+    pub(crate) finished_at: Timestamp,
     /// `done`, `retry`, `dead`, `discarded`, `crashed`.
-    pub outcome: String,
+    pub(crate) outcome: String,
     /// What went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// The store's counters. Jobs are counted by the state they are in now; the rest since the store was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stats {
+pub(crate) struct Stats {
     /// Deliveries stored, tests included.
-    pub accepted: u64,
+    pub(crate) accepted: u64,
     /// Deliveries recognised as repeated.
-    pub duplicate: u64,
+    pub(crate) duplicate: u64,
     /// Deliveries quarantined.
-    pub quarantined: u64,
+    pub(crate) quarantined: u64,
     /// Deliveries that reused a sender's id with another body.
-    pub id_reused: u64,
+    pub(crate) id_reused: u64,
     /// Events that no route wanted.
-    pub unrouted: u64,
+    pub(crate) unrouted: u64,
     /// Jobs by state, in the order of [`JobState::ALL`].
-    pub jobs: [u64; 6],
+    pub(crate) jobs: [u64; 6],
 }
 
 impl Stats {
     /// How many jobs are in this state.
-    pub fn jobs_in(&self, state: JobState) -> u64 {
+    pub(crate) fn jobs_in(&self, state: JobState) -> u64 {
         self.jobs[state as usize]
     }
 }
