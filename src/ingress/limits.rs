@@ -25,11 +25,11 @@ pub struct Limits {
     /// is the proxy that closes. 75 s.
     pub keep_alive: Duration,
     /// How many connections may be open at once. As they run short, replies say `Connection: close`, the
-    /// longest-idle connections are closed, then those that dawdle over their headers. 4096.
+    /// longest-idle connections are closed, then those that dawdle over their headers. 10 000.
     pub connections: usize,
     /// What is kept of each deadline for the reply's way back. Never more than a quarter of the deadline. 100 ms.
     pub margin: Duration,
-    /// How long requests under way may take to end once a shutdown has begun. 20 s.
+    /// How long requests under way may take to end once a shutdown has begun. 25 s.
     pub shutdown_grace: Duration,
 }
 
@@ -42,9 +42,9 @@ impl Default for Limits {
             body_bytes: 1 << 20,
             buffered_bytes: 128 << 20,
             keep_alive: Duration::from_secs(75),
-            connections: 4096,
+            connections: 10_000,
             margin: Duration::from_millis(100),
-            shutdown_grace: Duration::from_secs(20),
+            shutdown_grace: Duration::from_secs(25),
         }
     }
 }

@@ -263,6 +263,8 @@ impl Builder<()> {
                 live: live.clone(),
                 clock,
                 renew_every: LEASE / 3,
+                #[cfg(test)]
+                worker_dies: false.into(),
             });
             let grace = settings.shutdown_grace;
             Background::start(|stop| async move {

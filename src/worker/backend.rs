@@ -43,6 +43,8 @@ impl Backend for ClaimFeed {
     type Error = Infallible;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>, _: &WorkerContext) -> Poll<Result<(), Infallible>> {
+        #[cfg(test)]
+        assert!(!self.runner.worker_dies.swap(false, std::sync::atomic::Ordering::SeqCst), "made to die");
         if let Some(rest) = &mut self.rest {
             ready!(rest.as_mut().poll(cx));
             self.rest = None;

@@ -4,6 +4,7 @@
 //! first. So a route whose target hangs can hold up most slots, and never all.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -115,7 +116,9 @@ impl Demand for Dispatcher {
         if free == 0 {
             return 0;
         }
-        let capacity = self.routes[route].handler.capacity(running);
+        let handler = &self.routes[route].handler;
+        // The store's writer asks this; a handler of the user's must not take it down.
+        let Ok(capacity) = catch_unwind(AssertUnwindSafe(|| handler.capacity(running))) else { return 0 };
         if let Some(wait) = capacity.ask_again {
             self.ask_again_in(wait);
         }
@@ -124,7 +127,9 @@ impl Demand for Dispatcher {
 
     fn claimed(&self, route: usize, jobs: usize) {
         self.slots().running[route] += jobs;
-        self.routes[route].handler.starting(jobs);
+        let handler = &self.routes[route].handler;
+        // Reported by the panic hook; the jobs are claimed all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| handler.starting(jobs)));
     }
 
     fn not_claimed(&self, route: usize, jobs: usize) {

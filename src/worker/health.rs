@@ -42,6 +42,11 @@ impl WorkerHealth {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn restarts(&self) -> usize {
+        self.state().restarts
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -24,6 +24,9 @@ pub(crate) struct Runner {
     pub(crate) clock: Arc<dyn Clock>,
     /// How often a lease is renewed while its handler runs.
     pub(crate) renew_every: Duration,
+    /// Has the worker panic at its next poll, once.
+    #[cfg(test)]
+    pub(crate) worker_dies: std::sync::atomic::AtomicBool,
 }
 
 /// How a handler ended.
