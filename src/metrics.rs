@@ -131,8 +131,10 @@ impl Metrics {
     #[cfg(any(test, feature = "admin"))]
     pub(crate) fn render(&self, stats: Option<&Stats>) -> Result<String, fmt::Error> {
         self.queue_up.set(i64::from(stats.is_some()));
-        for state in JobState::ALL {
-            let jobs = stats.map_or(0, |stats| stats.jobs_in(state));
+        // Out of reach is not zero: the last known numbers stay.
+        for (state, jobs) in
+            stats.iter().flat_map(|stats| JobState::ALL.map(|state| (state, stats.jobs_in(state))))
+        {
             self.jobs
                 .get_or_create(&StateLabels { state: state.as_str() })
                 .set(i64::try_from(jobs).unwrap_or(i64::MAX));

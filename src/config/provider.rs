@@ -297,11 +297,17 @@ fn scheme(value: &Value<'_, '_>) -> Option<Scheme> {
     if let Some(signed) = table.get("signed").and_then(|value| value.setting()) {
         scheme = scheme.signed(signed);
     }
-    if let Some(timestamp) = table.get("timestamp").and_then(|value| value.setting()) {
+    let timestamp = table.get("timestamp").and_then(|value| value.setting());
+    let has_timestamp = timestamp.is_some();
+    if let Some(timestamp) = timestamp {
         scheme = scheme.timestamp(timestamp);
     }
     match table.get("tolerance").and_then(|value| value.duration(Zero::Means("any time"))) {
         Some(Duration::ZERO) => scheme = scheme.any_time(),
+        Some(_) if !has_timestamp => table.problem(
+            "tolerance",
+            "protects nothing without `timestamp`, which says where the signed time stands; expected both, or neither",
+        ),
         Some(tolerance) => scheme = scheme.tolerance(tolerance),
         None => {}
     }

@@ -164,6 +164,12 @@ impl Ingress {
                 return self.turn_away(Some(inlet), &head.headers, Some(body), why, began);
             }
         };
+        if matches!(verdict, Verdict::Test) && secret.is_none() && body.trim_ascii().is_empty() {
+            // An empty probe proves nothing and says nothing: it gets its answer, and no place in the journal.
+            inlet.totals.test.inc();
+            inlet.totals.answered(clock::instant().saturating_duration_since(began), inlet.deadline);
+            return inlet.success();
+        }
         let dedupe =
             DedupeKey::of(&inlet.name, &verdict, body, !inlet.dedupe_fallback.is_zero()).map(|key| {
                 let window = if key.is_fallback() { inlet.dedupe_fallback } else { inlet.dedupe_window };

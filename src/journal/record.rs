@@ -240,7 +240,7 @@ pub(crate) struct AttemptRecord {
 /// The store's counters. Jobs are counted by the state they are in now; the rest since the store was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stats {
-    /// Deliveries stored, tests included.
+    /// Deliveries whose events were read and routed: neither quarantined ones nor tests.
     pub(crate) accepted: u64,
     /// Deliveries recognised as repeated.
     pub(crate) duplicate: u64,

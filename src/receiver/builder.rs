@@ -18,7 +18,7 @@ use crate::{
     route::{Pattern, RetryPolicy, Route, SourceFilter},
     source::Source,
     target::{HttpClient, Target},
-    worker::{Dispatcher, HandledRoute, Runner, WorkerHealth},
+    worker::{Dispatcher, GivingBack, HandledRoute, Runner, WorkerHealth},
 };
 
 /// Puts a [`Receiver`] together.
@@ -262,6 +262,8 @@ impl Builder<()> {
                 metrics,
                 live: live.clone(),
                 clock,
+                mask: settings.mask.clone(),
+                giving_back: GivingBack::default(),
                 renew_every: LEASE / 3,
                 #[cfg(test)]
                 worker_dies: false.into(),

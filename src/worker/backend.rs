@@ -14,6 +14,7 @@ use apalis_core::{
     task::{Task, builder::TaskBuilder, task_id::TaskId},
     worker::context::WorkerContext,
 };
+use futures_util::future::join_all;
 use tokio::{sync::mpsc, time::Sleep};
 
 use super::Runner;
@@ -103,12 +104,11 @@ impl Drop for ClaimFeed {
         // Outside a runtime nobody can wait for the store; the leases run out by themselves.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let store = self.runner.store.clone();
-        runtime.spawn(async move {
-            for lease in unstarted {
-                if let Err(error) = store.settle(lease, Outcome::Released).await {
-                    tracing::warn!(%error, "a job that was not started could not be given back");
-                }
+        self.runner.giving_back.add(runtime.spawn(async move {
+            let settling = unstarted.into_iter().map(|lease| store.settle(lease, Outcome::Released));
+            for error in join_all(settling).await.into_iter().filter_map(Result::err) {
+                tracing::warn!(%error, "a job that was not started could not be given back");
             }
-        });
+        }));
     }
 }

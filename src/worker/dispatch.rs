@@ -90,7 +90,8 @@ impl Dispatcher {
     }
 
     fn ask_again_in(&self, wait: Duration) {
-        let at = clock::instant() + wait;
+        // Further away than the clock reaches: never.
+        let Some(at) = clock::instant().checked_add(wait) else { return };
         let mut room = self.room.lock().unwrap_or_else(PoisonError::into_inner);
         if room.is_none_or(|earlier| at < earlier) {
             *room = Some(at);

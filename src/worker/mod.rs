@@ -22,7 +22,7 @@ use self::{backend::ClaimFeed, run::run_job};
 pub(crate) use self::{
     dispatch::{Dispatcher, HandledRoute},
     health::WorkerHealth,
-    run::Runner,
+    run::{GivingBack, Runner},
 };
 
 /// Runs workers until `shutdown` resolves; then claims nothing more, and returns when the running jobs have ended,
@@ -72,6 +72,7 @@ pub(crate) async fn run(
         tracing::error!(%error, "the workers ended with an error");
     }
     alarm.abort();
+    runner.giving_back.finish().await;
     health.stopped();
 }
 

@@ -1,6 +1,11 @@
 //! One attempt at one job.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use apalis_core::{error::BoxDynError, task::data::Data};
 use futures_util::FutureExt;
@@ -9,10 +14,13 @@ use tokio::sync::watch;
 use super::{Dispatcher, HandledRoute, retry};
 use crate::{
     clock::{self, Clock},
+    delivery::JobId,
     handler::{Attempt, HandlerError, Job},
     journal::{ClaimedJob, Lease, Outcome, Store, StoreError},
     live::{Live, LiveItem},
     metrics::Metrics,
+    provider::Mask,
+    route::RetryPolicy,
 };
 
 /// All that an attempt needs beside its job.
@@ -22,12 +30,36 @@ pub(crate) struct Runner {
     pub(crate) metrics: Metrics,
     pub(crate) live: Live,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Hides in errors what is hidden in payloads: a target's error may quote the payload.
+    pub(crate) mask: Mask,
     /// How often a lease is renewed while its handler runs.
     pub(crate) renew_every: Duration,
+    /// Gives back what was claimed and never started, after a worker has ended.
+    pub(crate) giving_back: GivingBack,
     /// Has the worker panic at its next poll, once.
     #[cfg(test)]
     pub(crate) worker_dies: std::sync::atomic::AtomicBool,
 }
+
+/// Tasks that give jobs back.
+#[derive(Default)]
+pub(crate) struct GivingBack(Mutex<Vec<tokio::task::JoinHandle<()>>>);
+
+impl GivingBack {
+    pub(super) fn add(&self, task: tokio::task::JoinHandle<()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+
+    /// Waits for them, but not longer than a shutdown waits for the store.
+    pub(super) async fn finish(&self) {
+        let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        // The store is out of reach: the jobs are taken back at the next start.
+        let _ = tokio::time::timeout(LAST_WAIT, futures_util::future::join_all(tasks)).await;
+    }
+}
+
+/// How long a shutdown whose grace is over waits for the store to record how the last attempts ended.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// How a handler ended.
 enum Ended {
@@ -51,7 +83,7 @@ pub(super) async fn run_job(
     let job = job_of(claimed, route);
     let (id, number) = (job.id, job.attempt.number);
     let began = clock::instant();
-    let ended = runner.attempt(route, job, &lease, cut_off).await;
+    let ended = runner.attempt(route, job, &lease, cut_off.clone()).await;
     let took = began.elapsed();
     runner.dispatcher.ended(&lease.route);
     let Ended::Settle(outcome) = ended else {
@@ -66,7 +98,7 @@ pub(super) async fn run_job(
         tracing::warn!(job = %id, route = %lease.route, attempt = number, outcome = word, %error, "an attempt failed");
     }
     let delivery_id = lease.delivery;
-    runner.settle(lease, outcome).await;
+    runner.settle(lease, outcome, cut_off).await;
     runner.live.tell(|| LiveItem::Attempt {
         at: runner.clock.now(),
         id,
@@ -91,7 +123,9 @@ impl Runner {
     ) -> Ended {
         let (id, attempt) = (job.id, job.attempt.number);
         let policy = &route.route.retry;
-        let settle = |result| Ended::Settle(retry::outcome(result, policy, id, attempt));
+        // Crashes and the like cost no attempt that the schedule counts.
+        let counted = attempt.saturating_sub(job.attempt.crashes).max(1);
+        let settle = |result| Ended::Settle(self.outcome(result, policy, id, counted));
         // A handler may panic before it returns its future, too.
         let handler = route.handler.clone();
         let future = AssertUnwindSafe(async move { handler.handle(job).await }).catch_unwind();
@@ -125,6 +159,25 @@ impl Runner {
         }
     }
 
+    /// What becomes of the job. The error's text is the user's code, so it may panic.
+    fn outcome(
+        &self,
+        result: Result<(), HandlerError>,
+        policy: &RetryPolicy,
+        id: JobId,
+        attempt: u32,
+    ) -> Outcome {
+        let outcome = catch_unwind(AssertUnwindSafe(|| retry::outcome(result, policy, id, attempt)));
+        let outcome = outcome.unwrap_or_else(|panic| Outcome::Dead { error: panic_text(&*panic) });
+        let hidden = |text: String| self.mask.text(text.as_bytes());
+        match outcome {
+            Outcome::Retry { after, error } => Outcome::Retry { after, error: hidden(error) },
+            Outcome::Dead { error } => Outcome::Dead { error: hidden(error) },
+            Outcome::Discarded { reason } => Outcome::Discarded { reason: hidden(reason) },
+            other => other,
+        }
+    }
+
     async fn lease_is_lost(&self, lease: &Lease) -> bool {
         match self.store.renew(vec![lease.clone()]).await {
             Ok(lost) => !lost.is_empty(),
@@ -136,8 +189,17 @@ impl Runner {
         }
     }
 
-    async fn settle(&self, lease: Lease, outcome: Outcome) {
-        match self.store.settle(lease.clone(), outcome).await {
+    /// Records how the attempt ended. A store that can't is waited for, but not longer than a shutdown waits.
+    async fn settle(&self, lease: Lease, outcome: Outcome, mut cut_off: watch::Receiver<bool>) {
+        let patience = async {
+            told(&mut cut_off).await;
+            tokio::time::sleep(LAST_WAIT).await;
+        };
+        let settled = tokio::select! {
+            settled = self.store.settle(lease.clone(), outcome) => settled,
+            () = patience => Err(StoreError::Unavailable("it did not come back before the shutdown".into())),
+        };
+        match settled {
             Ok(()) => {}
             Err(StoreError::LeaseLost) => tracing::warn!(
                 route = %lease.route, delivery = %lease.delivery,

@@ -8,7 +8,7 @@ use crate::{
     clock::{self, Clock, SystemClock},
     delivery::IdGenerator,
     handler::{Capacity, Handler, HandlerError, Job},
-    journal::{JobState, NewContent, NewDelivery, NewEvent, Sqlite, SqliteOptions, Store},
+    journal::{JobState, NewContent, NewDelivery, NewEvent, Sqlite, SqliteOptions},
     live::Live,
     metrics::Metrics,
     provider::{ParsedEvent, Slices},
@@ -64,6 +64,8 @@ impl World {
             metrics: Metrics::new(),
             live: Live::new(),
             clock,
+            mask: crate::provider::Mask::default(),
+            giving_back: GivingBack::default(),
             renew_every: Duration::from_secs(10),
             worker_dies: false.into(),
         });

@@ -175,7 +175,6 @@ impl<F: Fixture> Run<F> {
                 let sent = if quarantined { sent("<").quarantined() } else { sent("?").test() };
                 let id = self.world.add(&sent).await;
                 self.deliveries.insert(id, (self.world.clock.now(), quarantined));
-                self.stats.accepted += 1;
                 self.stats.quarantined += u64::from(quarantined);
             }
             Step::Settle { which, outcome } => self.settle(which, outcome).await,

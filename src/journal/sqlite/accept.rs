@@ -8,8 +8,9 @@ use super::{
     row::{self, StoredEvent},
     session::Session,
     tail::{self, Known},
+    writer::FULL,
 };
-use crate::journal::{Accepted, DeliveryState, JobState, NewContent, NewDelivery};
+use crate::journal::{Accepted, DeliveryState, JobState, NewContent, NewDelivery, StoreError};
 
 /// A delivery with all that can be computed before the writer's turn comes.
 #[derive(Debug)]
@@ -73,8 +74,13 @@ pub(super) fn prepare_jobs(
 }
 
 impl Session<'_> {
-    /// Stores a delivery and queues its jobs, unless it is known. `None`: another one has its id's place.
-    pub(super) fn accept(&mut self, prepared: &Prepared) -> rusqlite::Result<Option<Accepted>> {
+    /// Stores a delivery and queues its jobs, unless it is known. While the journal is `full`, only what is known gets
+    /// its answer.
+    pub(super) fn accept(
+        &mut self,
+        prepared: &Prepared,
+        full: bool,
+    ) -> rusqlite::Result<Result<Accepted, StoreError>> {
         let new = &prepared.new;
         let seq = row::to_sql(new.id.seq());
         let mut id_reused = false;
@@ -84,12 +90,15 @@ impl Session<'_> {
             match self.memory.tail.look_up(self.connection, &by.key, self.now, until)? {
                 Known::Duplicate(original) => {
                     self.memory.stats.duplicate += 1;
-                    return Ok(Some(Accepted::Duplicate { original }));
+                    return Ok(Ok(Accepted::Duplicate { original }));
                 }
                 Known::IdReused => id_reused = true,
                 Known::No => {}
             }
             dedupe = Some((by.key.to_bytes(), until));
+        }
+        if full {
+            return Ok(Err(StoreError::Unavailable(FULL.into())));
         }
         let (source, provider) = (self.intern(&new.source)?, self.intern(&new.provider)?);
         let inserted = self
@@ -118,18 +127,19 @@ impl Session<'_> {
                 &*new.body,
             ])?;
         if inserted == 0 {
-            return Ok(None);
+            let taken = format!("another delivery is stored in the place of {}", new.id);
+            return Ok(Err(StoreError::Invalid(taken)));
         }
         self.memory.tail.add_delivery(self.connection, seq, new.id, dedupe)?;
         for job in &prepared.jobs {
             self.enqueue(seq, job)?;
         }
         let stats = &mut self.memory.stats;
-        stats.accepted += 1;
+        stats.accepted += u64::from(prepared.state == DeliveryState::Accepted);
         stats.quarantined += u64::from(prepared.state == DeliveryState::Quarantined);
         stats.id_reused += u64::from(id_reused);
         stats.unrouted += u64::from(prepared.unrouted);
-        Ok(Some(Accepted::New { id_reused }))
+        Ok(Ok(Accepted::New { id_reused }))
     }
 
     /// Adds a job, due at once.

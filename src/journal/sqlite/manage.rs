@@ -122,6 +122,7 @@ impl Session<'_> {
         let counters = &mut self.memory.stats;
         counters.unrouted = (counters.unrouted + unrouted).saturating_sub(row::from_sql(unrouted_before));
         counters.quarantined = counters.quarantined.saturating_sub(was_quarantined);
+        counters.accepted += was_quarantined;
         let mut added = 0;
         for (index, event) in (0..).zip(events) {
             for job in prepare_jobs(delivery.event(index), index, &event.routes) {

@@ -245,6 +245,10 @@ impl Store for Sqlite {
     }
 
     fn health(&self) -> Health {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            let trouble = "the journal's writer has ended, which is a bug; restart the service";
+            return Health { trouble: Some(trouble.into()), warning: None };
+        }
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -238,7 +238,14 @@ fn create_private_folder(path: &Path) -> Result<(), OpenError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })
+    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
+    if path.is_dir() {
+        return Ok(());
+    }
+    builder.create(path).map_err(io_error)?;
+    // The folder's own entry has to survive a loss of power, too.
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(io_error)
 }
 
 fn private_file(path: &Path) -> Result<File, OpenError> {

@@ -32,6 +32,9 @@ const TICK: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1_000 }
 /// How long to wait before a store that failed is tried again, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
+/// What is wrong while the file may not grow.
+pub(super) const FULL: &str = "the journal has reached [journal] max_size; raise it, or shorten retention";
+
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the writer is asked to do.
@@ -54,7 +57,7 @@ pub(super) trait Work: Send {
 
 /// What applying a command came to, until the commit.
 enum Applied {
-    Accept(Option<Accepted>),
+    Accept(Result<Accepted, StoreError>),
     Settle(bool),
     Work,
 }
@@ -74,6 +77,8 @@ pub(super) struct Writer {
     /// No lease runs out before this, on the clock's monotonic scale.
     leases_until: Duration,
     full: bool,
+    /// Whether the last look at the commands left none.
+    drained: bool,
     /// A suspect waits to run alone; nothing can be claimed before what runs has ended.
     held_up: bool,
     /// Ended attempts that could not be recorded yet.
@@ -115,6 +120,7 @@ impl Writer {
             last_tick: clock::instant(),
             leases_until: Duration::MAX,
             full: false,
+            drained: true,
             held_up: false,
             unsettled: Vec::new(),
             closing: false,
@@ -136,9 +142,15 @@ impl Writer {
             self.collect(&mut waiting);
             match self.write(&mut waiting) {
                 // After the write: a job whose end waited for the store longer than its lease has not crashed.
-                Ok(()) => self.tick_if_due(),
+                Ok(()) if self.drained => self.tick_if_due(),
+                Ok(()) => {}
                 Err(error) => self.reopen(&error),
             }
+        }
+        if !self.unsettled.is_empty() {
+            // The last chance to record how attempts ended; the error has been reported when it first came.
+            let mut last = std::mem::take(&mut self.unsettled);
+            let _ = self.write(&mut last);
         }
         self.checkpointer.stop();
     }
@@ -153,10 +165,14 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => self.closing = true,
             }
         }
+        self.drained = false;
         while waiting.len() < BATCH {
             match self.commands.try_recv() {
                 Ok(command) => waiting.push(command),
-                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Empty) => {
+                    self.drained = true;
+                    break;
+                }
                 Err(TryRecvError::Disconnected) => {
                     self.closing = true;
                     break;
@@ -232,7 +248,7 @@ impl Writer {
             Session { connection: &self.connection, memory: &mut self.memory, now: self.clock.now() };
         for command in commands {
             batch.applied.push(match command {
-                Command::Accept(prepared, _) => Applied::Accept(session.accept(prepared)?),
+                Command::Accept(prepared, _) => Applied::Accept(session.accept(prepared, self.full)?),
                 Command::Settle(lease, outcome, _) => {
                     let key = session.memory.key_of(lease);
                     match key.and_then(|key| Some((key, take_leased(&mut self.running, key, lease)?))) {
@@ -271,12 +287,7 @@ impl Writer {
         for (command, applied) in commands.into_iter().zip(batch.applied) {
             // Wherever nobody waits for the answer any more, that is no reason to do anything else.
             match (command, applied) {
-                (Command::Accept(prepared, reply), Applied::Accept(accepted)) => {
-                    let id = prepared.new.id;
-                    let taken =
-                        || StoreError::Invalid(format!("another delivery is stored in the place of {id}"));
-                    drop(reply.send(accepted.ok_or_else(taken)));
-                }
+                (Command::Accept(_, reply), Applied::Accept(accepted)) => drop(reply.send(accepted)),
                 (Command::Settle(_, _, reply), Applied::Settle(settled)) => {
                     drop(reply.send(if settled { Ok(()) } else { Err(StoreError::LeaseLost) }));
                 }
@@ -284,11 +295,14 @@ impl Writer {
                 _ => {}
             }
         }
-        let Some((_, claimed)) = &self.workers else { return };
+        let Some((demand, claimed)) = &self.workers else { return };
         for (key, running, job) in batch.claims.jobs {
             self.running.insert(key, running);
             self.leases_until = self.leases_until.min(running.lease_until);
             if let Err(unsent) = claimed.send(job) {
+                if let Some(route) = demand.routes().iter().position(|name| *name == unsent.0.lease.route) {
+                    demand.not_claimed(route, 1);
+                }
                 // The receiver has just gone: nobody runs it.
                 let (nobody, _) = oneshot::channel();
                 self.unsettled.push(Command::Settle(unsent.0.lease, Outcome::Released, nobody));
@@ -318,9 +332,6 @@ impl Writer {
             Command::Accept(prepared, reply) => {
                 if prepared.new.give_up_at <= clock::instant() {
                     drop(reply.send(Err(StoreError::TooLate)));
-                } else if self.full {
-                    let full = "the journal has reached [journal] max_size; raise it, or shorten retention";
-                    drop(reply.send(Err(StoreError::Unavailable(full.into()))));
                 } else {
                     return Some(Command::Accept(prepared, reply));
                 }
@@ -394,9 +405,15 @@ impl Writer {
         let pages: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
         let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         let size = super::row::from_sql((pages - free).saturating_mul(4096));
+        let was_full = self.full;
         self.full = size >= self.options.max_size;
         let nearly = size >= self.options.max_size / 10 * 8;
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.full {
+            health.trouble = Some(FULL.into());
+        } else if was_full {
+            health.trouble = None;
+        }
         health.warning = nearly.then(|| {
             format!(
                 "the journal holds {size} bytes of at most {} ([journal] max_size)",
