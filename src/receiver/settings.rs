@@ -22,7 +22,6 @@ pub(super) struct Settings {
     pub(super) retention: Retention,
     pub(super) max_size: u64,
     pub(super) max_crashes: u32,
-    #[cfg_attr(not(feature = "admin"), expect(dead_code, reason = "only the admin API shows payloads"))]
     pub(super) mask: Mask,
     pub(super) clock: Arc<dyn Clock>,
 }

@@ -77,8 +77,6 @@ pub(super) struct Writer {
     /// No lease runs out before this, on the clock's monotonic scale.
     leases_until: Duration,
     full: bool,
-    /// Whether the last look at the commands left none.
-    drained: bool,
     /// A suspect waits to run alone; nothing can be claimed before what runs has ended.
     held_up: bool,
     /// Ended attempts that could not be recorded yet.
@@ -120,7 +118,6 @@ impl Writer {
             last_tick: clock::instant(),
             leases_until: Duration::MAX,
             full: false,
-            drained: true,
             held_up: false,
             unsettled: Vec::new(),
             closing: false,
@@ -139,10 +136,10 @@ impl Writer {
     pub(super) fn run(mut self) {
         let mut waiting: Vec<Command> = Vec::with_capacity(BATCH);
         while !self.closing {
-            self.collect(&mut waiting);
+            let drained = self.collect(&mut waiting);
             match self.write(&mut waiting) {
                 // After the write: a job whose end waited for the store longer than its lease has not crashed.
-                Ok(()) if self.drained => self.tick_if_due(),
+                Ok(()) if drained => self.tick_if_due(),
                 Ok(()) => {}
                 Err(error) => self.reopen(&error),
             }
@@ -155,8 +152,8 @@ impl Writer {
         self.checkpointer.stop();
     }
 
-    /// Waits for the first command, then takes all that is there.
-    fn collect(&mut self, waiting: &mut Vec<Command>) {
+    /// Waits for the first command, then takes all that is there: `true` if nothing is left behind.
+    fn collect(&mut self, waiting: &mut Vec<Command>) -> bool {
         waiting.append(&mut self.unsettled);
         if waiting.is_empty() && !self.memory.tail.wants_merge() {
             match self.commands.recv_timeout(self.idle_time()) {
@@ -165,20 +162,17 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => self.closing = true,
             }
         }
-        self.drained = false;
         while waiting.len() < BATCH {
             match self.commands.try_recv() {
                 Ok(command) => waiting.push(command),
-                Err(TryRecvError::Empty) => {
-                    self.drained = true;
-                    break;
-                }
+                Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => {
                     self.closing = true;
-                    break;
+                    return true;
                 }
             }
         }
+        false
     }
 
     /// Until when there is nothing to do: the next due job of a route that has room, or the next tick.
