@@ -80,13 +80,8 @@ async fn serve(loaded: &Loaded, args: &ServeArgs, json: bool) -> Result<(), Fail
 }
 
 fn create_data_folder(config: &Config) -> std::io::Result<()> {
-    let mut folder = std::fs::DirBuilder::new();
-    folder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
     let dir = &config.journal.dir;
-    folder
-        .create(dir)
+    crate::journal::create_private_folder(dir)
         .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", dir.display())))
 }
 

@@ -76,11 +76,7 @@ fn make(file: &Path) -> Result<BTreeMap<String, String>, ConfigError> {
 
 /// Writes the whole file or nothing: half of it would be an error on the next start.
 fn write(dir: &Path, file: &Path, secrets: &BTreeMap<String, String>) -> io::Result<()> {
-    let mut folder = fs::DirBuilder::new();
-    folder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-    folder.create(dir)?;
+    crate::journal::create_private_folder(dir)?;
     let partial = PathBuf::from(format!("{}.{}", file.display(), random_secret()?));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);

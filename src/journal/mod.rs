@@ -22,6 +22,8 @@ pub(crate) use self::record::{
     JobState, Page, Stats,
 };
 pub use self::sqlite::OpenError;
+#[cfg(feature = "cli")]
+pub(crate) use self::sqlite::create_private_folder;
 pub(crate) use self::sqlite::{Sqlite, SqliteOptions};
 use crate::{
     clock::Timestamp,

@@ -34,6 +34,8 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 pub use self::open::OpenError;
+#[cfg(feature = "cli")]
+pub(crate) use self::open::create_private_folder;
 use self::{
     accept::Prepared,
     checkpoint::Checkpointer,

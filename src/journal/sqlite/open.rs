@@ -87,8 +87,9 @@ impl Slot {
     /// Locks `dir/journal-0`, made if it is not there.
     pub(super) fn lock(dir: &Path) -> Result<Self, OpenError> {
         let folder = dir.join("journal-0");
-        create_private_folder(dir)?;
-        create_private_folder(&folder)?;
+        for path in [dir, &folder] {
+            create_private_folder(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        }
         let lock_file = folder.join("lock");
         let lock = private_file(&lock_file)?;
         match lock.try_lock() {
@@ -233,19 +234,19 @@ fn require(path: &Path, pragma: &'static str, found: &str, expected: &'static st
     Err(OpenError::NotDurable { path: path.to_owned(), pragma, found: found.to_owned(), expected })
 }
 
-fn create_private_folder(path: &Path) -> Result<(), OpenError> {
+/// Makes a folder that only its owner can enter, where there is none.
+pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let io_error = |source| OpenError::Io { path: path.to_owned(), source };
-    if path.is_dir() {
-        return Ok(());
-    }
-    builder.create(path).map_err(io_error)?;
+    builder.create(path)?;
     // The folder's own entry has to survive a loss of power, too.
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(io_error)
+    File::open(parent)?.sync_all()
 }
 
 fn private_file(path: &Path) -> Result<File, OpenError> {
