@@ -218,6 +218,13 @@ impl DedupeKey {
         self.fallback
     }
 
+    /// The key that was written as these [bytes](Self::to_bytes).
+    #[cfg(any(test, feature = "redis"))]
+    pub(crate) fn from_bytes(bytes: [u8; 32], fallback: bool) -> Self {
+        let half = |at: usize| std::array::from_fn(|index| bytes[at + index]);
+        Self { claim: half(0), content: half(16), fallback }
+    }
+
     /// The key as 32 bytes, the sender's claim first.
     pub(crate) fn to_bytes(self) -> [u8; 32] {
         let mut bytes = [0; 32];

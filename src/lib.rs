@@ -72,12 +72,13 @@
 //!
 //! # Features
 //!
-//! All are on by default, and each includes the one before it.
+//! All are on by default. `redis` and `admin` include `receiver`, and `cli` includes `admin`.
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | none | [`provider`] with `verify`, [`clock`], [`testing`] |
 //! | `receiver` | the whole way of a delivery: `Receiver`, handlers, targets |
+//! | `redis` | the queue on Redis, shared by many machines |
 //! | `admin` | the admin listener: health, metrics, the JSON API |
 //! | `cli` | `doorbell.toml` and the `doorbell` command |
 
@@ -92,8 +93,13 @@ pub mod delivery;
 
 #[cfg(feature = "receiver")]
 #[cfg_attr(
-    not(feature = "admin"),
-    allow(dead_code, reason = "every store can list, show and replay; the admin API is who asks")
+    not(all(feature = "admin", feature = "cli", feature = "redis")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "every store can list, show, replay and be relayed to; the admin API, the command line and the relay \
+                  are who asks"
+    )
 )]
 mod journal;
 
@@ -127,13 +133,17 @@ pub mod cli;
 
 pub mod clock;
 pub mod testing;
+#[cfg(feature = "receiver")]
+mod tls;
 
+#[cfg(feature = "redis")]
+pub use self::receiver::RedisQueue;
 #[cfg(feature = "receiver")]
 pub use self::{
     handler::{Attempt, Capacity, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Raw, State},
     ingress::Limits,
     journal::OpenError,
-    receiver::{Bound, BuildError, Builder, Receiver, ServeError},
+    receiver::{Bound, BuildError, Builder, Queue, Receiver, Role, ServeError},
     route::{Pattern, RetryPolicy, Route, SourceFilter},
     source::Source,
 };

@@ -31,6 +31,9 @@ pub(crate) enum LiveItem {
         /// From the start of the sender's deadline to the reply, in microseconds.
         ack_micros: u64,
     },
+    /// A delivery that was acknowledged turned out to repeat another one, when the queue that machines share saw it.
+    #[cfg(feature = "redis")]
+    Recognised { source: String, id: DeliveryId, original: DeliveryId },
     /// An attempt ended.
     Attempt {
         at: Timestamp,

@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 #[cfg(any(test, feature = "admin"))]
-use crate::journal::{JobState, Stats};
+use crate::journal::{JobState, QueueState, RelayState, Stats};
 
 /// One set of metrics for one receiver. Cheap to clone; all clones count together.
 #[derive(Clone)]
@@ -129,8 +129,10 @@ impl Metrics {
 
     /// All metrics in the `OpenMetrics` text format, those of the store filled in from `stats` (`None`: out of reach).
     #[cfg(any(test, feature = "admin"))]
-    pub(crate) fn render(&self, stats: Option<&Stats>) -> Result<String, fmt::Error> {
-        self.queue_up.set(i64::from(stats.is_some()));
+    pub(crate) fn render(&self, stats: Option<&Stats>, relay: RelayState) -> Result<String, fmt::Error> {
+        self.queue_up.set(i64::from(stats.is_some() && relay.queue != QueueState::Down));
+        self.relay_backlog.set(i64::try_from(relay.backlog).unwrap_or(i64::MAX));
+        self.relay_oldest_seconds.set(i64::try_from(relay.oldest.as_secs()).unwrap_or(i64::MAX));
         // Out of reach is not zero: the last known numbers stay.
         for (state, jobs) in
             stats.iter().flat_map(|stats| JobState::ALL.map(|state| (state, stats.jobs_in(state))))
@@ -142,6 +144,13 @@ impl Metrics {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Counts a delivery that was acknowledged as new and turned out to repeat another one.
+    #[cfg(feature = "redis")]
+    pub(crate) fn recognised_late(&self, source: &Arc<str>) {
+        let labels = OutcomeLabels { source: source.clone(), outcome: "duplicate" };
+        self.deliveries.get_or_create(&labels).inc();
     }
 
     pub(crate) fn job_took(&self, route: &Arc<str>, outcome: &'static str, took: Duration) {

@@ -98,6 +98,32 @@ fn check_without_a_file_is_about_the_embedded_default_and_writes_nothing() {
 }
 
 #[test]
+#[cfg(feature = "redis")]
+fn check_says_that_redis_is_away() {
+    let folder = folder();
+    // Nobody listens on a port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let text_of_file = format!(
+        "[queue]\nurl = \"redis://:{SECRET}@127.0.0.1:{port}\"\n[[source]]\nname = \"cafe\"\nprovider = \"poster\"\n\
+         secret = \"{SECRET}\"\n[[route]]\nname = \"all\"\ntarget = {{ log = {{}} }}"
+    );
+    std::fs::write(folder.path().join("doorbell.toml"), text_of_file).unwrap();
+    let (report, _) = text(&doorbell(folder.path(), &["check"], b""), 0);
+    for part in [
+        "What is likely not meant so",
+        "Redis, connection: it can't be asked",
+        &format!("redis://:[REDACTED]@127.0.0.1:{port}"),
+        "Redis is away: nothing is lost",
+        "The configuration is right.",
+    ] {
+        assert!(report.contains(part), "{part:?} is missing in {report}");
+    }
+    assert!(!report.contains(SECRET), "{report}");
+    text(&doorbell(folder.path(), &["check", "--strict"], b""), 2);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_wrong_configuration_exits_with_2() {
     let folder = folder();
     let file = folder.path().join("other.toml");

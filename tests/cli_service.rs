@@ -327,6 +327,22 @@ fn a_data_folder_has_one_service() {
 }
 
 #[test]
+fn a_foreign_listener_at_the_admin_address_never_sees_the_token() {
+    let (folder, service) = service(&[]);
+    let folder = folder.path();
+    doorbell(folder, "send svix").with_code(0);
+    assert!(service.terminate().success());
+    let foreign = TcpListener::bind("127.0.0.1:0").expect("a port");
+    configure(folder, "127.0.0.1:0", &foreign.local_addr().expect("its address").to_string());
+    assert_eq!(listed(folder, "").len(), 1, "no service has the data folder, so it is read here");
+    let said = doorbell(folder, "refused").with_code(1);
+    assert!(said.error.contains("no service answers"), "{said:?}");
+    foreign.set_nonblocking(true).expect("a socket");
+    let called = foreign.accept();
+    assert!(called.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "{called:?}");
+}
+
+#[test]
 fn what_only_was_taken_in_is_drained_later() {
     let (folder, service) = service(&["--role", "ingress"]);
     let folder = folder.path();
@@ -390,4 +406,22 @@ fn a_folder_with_nothing_in_it_has_nobody_to_send_to() {
     let said = doorbell(folder.path(), "send kladana").with_code(1);
     assert!(said.error.contains("doorbell serve") && said.error.contains("--config"), "{said:?}");
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn health_says_whether_the_service_is_ready() {
+    let (folder, service) = service(&[]);
+    let said = doorbell(folder.path(), "health").with_code(0);
+    assert_eq!(said.out, "ready\n");
+    assert_eq!(
+        doorbell(folder.path(), "health --live --json").with_code(0).json(),
+        json!({ "status": "alive" })
+    );
+    // The other listener is no admin listener.
+    let elsewhere = format!("health --url http://{}", service.ingress());
+    let said = doorbell(folder.path(), &elsewhere).with_code(1);
+    assert!(said.error.contains("404") && said.error.contains("--url"), "{said:?}");
+    assert!(service.terminate().success());
+    let said = doorbell(folder.path(), "health").with_code(1);
+    assert!(said.error.contains("/readyz") && said.error.contains("is the service running"), "{said:?}");
 }

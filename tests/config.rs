@@ -5,7 +5,7 @@ use std::{io, num::NonZeroUsize, path::Path, time::Duration};
 
 use doorbell::{
     Pattern, RetryPolicy, SourceFilter,
-    config::{Config, ConfigError, Level, ProviderKind, QueueConfig, TargetConfig},
+    config::{Config, ConfigError, Level, ProviderKind, TargetConfig},
 };
 
 const SECRET: &str = "s3cr3t-0123456789-abcdef";
@@ -112,7 +112,7 @@ fn the_documented_example_is_read() {
     assert_eq!(config.journal.retention, Some(Duration::from_secs(30 * 86400)));
     assert_eq!(config.journal.retention_failed, Some(Duration::from_secs(90 * 86400)));
     assert_eq!(config.journal.max_size, 10 << 30);
-    assert_eq!(config.queue, QueueConfig::Embedded);
+    assert!(config.queue.is_embedded());
     assert_eq!(config.worker.concurrency, 64);
 
     let kinds: Vec<_> =
@@ -320,6 +320,29 @@ fn a_right_configuration_says_what_would_be_lost() {
 }
 
 #[test]
+#[cfg(feature = "redis")]
+fn a_queue_in_redis_says_what_would_be_lost() {
+    let redis = DESIGN.replace("url = \"embedded\"", "url = \"redis://:${PASSWORD}@localhost\"");
+    let report = parse_or_panic(&redis).check();
+    assert!(report.right);
+    let text = report.to_string();
+    for part in [
+        "Redis is away: nothing is lost",
+        "up to 10GiB",
+        "Redis has lost writes (restarted empty, or failed over)",
+        "within the last 1h are offered",
+        "With ack = \"both\" senders would",
+        "workers elsewhere go on",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+    assert!(!text.contains(SECRET) && !text.contains("serves one"), "{text}");
+    let both = redis.replace("ack = \"journal\"", "ack = \"both\"");
+    let text = parse_or_panic(&both).check().to_string();
+    assert!(text.contains("only what Redis did not take within 300ms"), "{text}");
+}
+
+#[test]
 fn errors_make_a_report_too() {
     let report = doorbell::config::Report::from(&parse("[ingres]").unwrap_err());
     assert!(!report.right);
@@ -364,4 +387,58 @@ mod properties {
             }
         }
     }
+}
+
+#[test]
+#[cfg(feature = "redis")]
+fn a_queue_in_redis_is_read() {
+    const PEM: &str = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+    let read = |queue: &str| {
+        let text = format!(
+            "[[source]]\nname = \"cafe\"\nprovider = \"poster\"\nsecret = \"${{S}}\"\n[[route]]\n\
+             name = \"all\"\ntarget = {{ log = {{}} }}\n[queue]\n{queue}"
+        );
+        let files = |path: &Path| {
+            let text = match path.to_str() {
+                Some("/secrets/url") => "redis://:hunter2@localhost:6380\n",
+                Some("/secrets/password") => "hunter2\n",
+                _ => PEM,
+            };
+            Ok(text.to_owned())
+        };
+        let config = Config::parse(&text, |_| Some(SECRET.to_owned()), files).unwrap();
+        assert!(!config.queue.is_embedded());
+        assert!(config.builder("0123456789abcdef").is_ok());
+        // What it has is not public; what it prints is.
+        let shown = format!("{:?}", config.queue);
+        assert!(!shown.contains("hunter2") && !shown.contains(SECRET), "{shown}");
+        (shown, config.warnings)
+    };
+    for (queue, parts) in [
+        ("url = \"redis://localhost\"", &["\"redis://localhost\"", "Single", "lanes: 1", "ack: Journal"][..]),
+        ("url = \"redis://u:${PASSWORD}@localhost/2\"", &["\"redis://u:[REDACTED]@localhost/2\""]),
+        ("url_file = \"/secrets/url\"", &["\"redis://:[REDACTED]@localhost:6380\""]),
+        (
+            "url = \"redis://localhost\"\nack = \"both\"\nwait_replicas = 2\nwait_aof = true\nlanes = 256",
+            &["Both { timeout: 300ms }", "wait_replicas: 2", "wait_aof: true", "lanes: 256"],
+        ),
+        ("url = \"redis://localhost\"\nack = \"both\"\nack_timeout = \"1s\"", &["Both { timeout: 1s }"]),
+        (
+            "url = [\"rediss://:hunter2@a\", \"rediss://:hunter2@b:7001\"]\ntopology = \"cluster\"\nca_file = \"/ca\"",
+            &["Cluster", "\"rediss://:[REDACTED]@b:7001\"", "ca: Some("],
+        ),
+        (
+            "url = [\"redis://a\", \"redis://b\"]\ntopology = \"sentinel\"\nsentinel_master = \"shop\"\n\
+             sentinel_user = \"us\"\nsentinel_password_file = \"/secrets/password\"",
+            &["Sentinel", "Some(\"shop\")", "Some(\"us\")", "[REDACTED]"],
+        ),
+    ] {
+        let (shown, warnings) = read(queue);
+        assert_eq!(warnings, []);
+        for part in parts {
+            assert!(shown.contains(part), "{part:?} is missing in {shown}");
+        }
+    }
+    let (_, warnings) = read("url = \"redis://localhost\"\nack_timeout = \"1s\"");
+    assert!(warnings[0].to_string().contains("is not used"), "{warnings:?}");
 }

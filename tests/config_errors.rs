@@ -19,6 +19,9 @@ fn env(name: &str) -> Option<String> {
 fn files(path: &Path) -> io::Result<String> {
     match path.to_str() {
         Some("/secrets/empty") => Ok("\n".to_owned()),
+        Some("/secrets/ca") => {
+            Ok("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".to_owned())
+        }
         Some("/secrets/spaced") => Ok(format!("{SECRET} with spaces\n")),
         _ => Err(io::ErrorKind::NotFound.into()),
     }
@@ -47,6 +50,13 @@ fn one_error(text: &str, parts: &[&str]) {
 #[track_caller]
 fn one_error_after(lines: &str, parts: &[&str]) {
     one_error(&format!("{CAFE}{lines}"), parts);
+}
+
+/// The same for `[queue]` with a URL of Redis on line 6 and these lines from line 7 on.
+#[cfg(feature = "redis")]
+#[track_caller]
+fn one_error_on_redis(url: &str, lines: &str, parts: &[&str]) {
+    one_error_after(&format!("[queue]\n{url}\n{lines}"), parts);
 }
 
 #[test]
@@ -112,12 +122,9 @@ fn wrong_values() {
         ("[worker]\nconcurrency = \"64\"", &["\"64\" does not fit"]),
         ("[admin]\ntoken = [\"aaaaaaaaaaaaaaaa\", \"bbbbbbbbbbbbbbbb\"]", &["`token`", "more than once"]),
         ("[admin]\ntoken = \"${SPACED}\"", &["`token`", "can't stand in a header", "not shown"]),
-        (
-            "[queue]\nurl = \"redis://:hunter2@localhost\"",
-            &["line 6", "`url`", "only the embedded queue", "url = \"embedded\""],
-        ),
-        ("[queue]\nurl = [\"rediss://:hunter2@a\", \"rediss://:hunter2@b\"]", &["asks for Redis"]),
-        ("[queue]\nurl = \"embeded\"", &["is not understood"]),
+        ("[queue]\nurl = []", &["line 6", "`url`", "is an empty list", "\"embedded\""]),
+        ("[queue]\nack_timeout = \"0\"", &["`ack_timeout`", "more than 0"]),
+        ("[queue]\nlanes = 257", &["`lanes`", "257 does not fit", "from 1 to 256"]),
         ("[queue]\nack = \"both\"", &["`ack`", "no meaning on the embedded queue", "ack = \"journal\""]),
         ("[queue]\nack = \"disk\"", &["\"disk\"", "\"journal\" or \"both\""]),
         ("[queue]\nlanes = 4", &["`lanes`", "lanes = 1"]),
@@ -440,4 +447,134 @@ fn a_file_is_named_in_its_errors() {
     std::fs::write(&file, "[ingress]\nfoo = 1").unwrap();
     let error = Config::load(&file).unwrap_err().to_string();
     assert!(error.contains("doorbell.toml, line 2: [ingress], `foo`: unknown key"), "{error}");
+}
+
+#[test]
+#[cfg(feature = "redis")]
+fn places_of_a_queue() {
+    for (place, parts) in [
+        (
+            "url = \"embeded\"",
+            &["line 6", "`url`", "is no URL", "not shown", "\"embedded\", or redis://"][..],
+        ),
+        ("url = \"http://:hunter2@localhost\"", &["is no URL of Redis"]),
+        ("url = \"redis://:hunter2@localhost/jobs\"", &["number of a database", "%2F"]),
+        ("url = \"redis://:hunter2#1@localhost\"", &["`url`", "redis://[user]"]),
+        (
+            "url = [\"embedded\", \"redis://:hunter2@localhost\"]",
+            &["beside another queue", "URLs of one Redis"],
+        ),
+        ("url = [\"embedded\", \"embedded\"]", &["beside another queue"]),
+        ("url = \"${UNSET}\"", &["`url`", "UNSET"]),
+        ("url = \"\"", &["is empty; expected the URL of a Redis"]),
+        ("url = 6379", &["is a number", "\"embedded\", a URL of Redis"]),
+        (
+            "url_file = \"/secrets/none\"",
+            &["`url_file`", "/secrets/none", "can't be read", "holds the URL and nothing else"],
+        ),
+        (
+            "url_file = \"/secrets/spaced\"",
+            &["`url_file`", "the URL in the file \"/secrets/spaced\"", "is no URL", "not shown"],
+        ),
+    ] {
+        one_error_after(&format!("[queue]\n{place}"), parts);
+    }
+}
+
+#[test]
+#[cfg(feature = "redis")]
+fn keys_of_a_queue_that_do_not_go_together() {
+    let one = "url = \"redis://:hunter2@a\"";
+    let two = "url = [\"redis://:hunter2@a\", \"redis://:hunter2@b:6380\"]";
+    for (url, lines, parts) in [
+        (
+            two,
+            "",
+            &[
+                "line 6",
+                "`url`",
+                "names 2 servers",
+                "redis://:[REDACTED]@a and redis://:[REDACTED]@b:6380",
+                "\"cluster\"",
+            ][..],
+        ),
+        (two, "topology = \"sentinel\"", &["line 5", "`sentinel_master`", "is missing", "sentinel monitor"]),
+        (
+            two,
+            "topology = \"sentinel\"\nsentinel_master = \"\"",
+            &["line 8", "the name that the Sentinels know"],
+        ),
+        (
+            one,
+            "sentinel_master = \"m\"",
+            &["line 7", "`sentinel_master`", "only with Sentinels", "topology = \"sentinel\""],
+        ),
+        (one, "sentinel_password = \"hunter2\"", &["line 7", "`sentinel_password`", "only with Sentinels"]),
+        (
+            one,
+            "topology = \"sentinel\"\nsentinel_master = \"m\"\nsentinel_user = \"u\"",
+            &["line 9", "`sentinel_user`", "without a password", "sentinel_password_file"],
+        ),
+        (
+            one,
+            "topology = \"sentinel\"\nsentinel_master = \"m\"\nsentinel_password = [\"hunter2\", \"hunter2\"]",
+            &["line 9", "`sentinel_password`", "more than once"],
+        ),
+        (
+            "url = [\"redis://:hunter2@a\", \"rediss://:hunter2@b\"]",
+            "topology = \"cluster\"",
+            &["`url`", "redis://:[REDACTED]@a and rediss://:[REDACTED]@b", "the same encryption"],
+        ),
+        (
+            "url = \"redis://:hunter2@a/3\"",
+            "topology = \"cluster\"",
+            &["`url`", "redis://:[REDACTED]@a/3 asks for database 3", "leave the number out"],
+        ),
+        (
+            one,
+            "topology = \"ring\"",
+            &["`topology`", "\"ring\"", "\"single\" or \"sentinel\" or \"cluster\""],
+        ),
+        (
+            "url = \"rediss://:hunter2@a\"",
+            "ca_file = \"/secrets/spaced\"",
+            &["`ca_file`", "no certificate in the file", "as PEM"],
+        ),
+        (one, "ca_file = \"/secrets/ca\"", &["`ca_file`", "only for encrypted", "rediss://"]),
+        (
+            one,
+            "ack = \"both\"\nack_timeout = \"2s\"",
+            &["line 8", "`ack_timeout`", "2s is longer", "\"cafe\"", "1500ms"],
+        ),
+        (
+            one,
+            "[journal]\nretention = \"30m\"",
+            &["line 8", "`retention`", "30m", "keep = \"1h\"", "a shorter keep"],
+        ),
+        (
+            one,
+            "[journal]\nkeep = \"2d\"\nretention_failed = \"1d\"",
+            &["line 9", "`retention_failed`", "1d is shorter than keep = \"2d\""],
+        ),
+    ] {
+        one_error_on_redis(url, lines, parts);
+    }
+    for key in ["sentinel_user = \"x\"", "ca_file = \"/secrets/ca\"", "sentinel_password = \"hunter2\""] {
+        one_error_after(
+            &format!("[queue]\n{key}"),
+            &["line 6", "no meaning on the embedded queue", "give url a Redis"],
+        );
+    }
+}
+
+#[test]
+#[cfg(not(feature = "redis"))]
+fn a_build_without_redis_says_so() {
+    for url in ["\"redis://:hunter2@localhost\"", "[\"rediss://:hunter2@a\"]"] {
+        one_error_after(
+            &format!("[queue]\nurl = {url}\nlanes = 4"),
+            &["line 6", "`url`", "only the embedded queue", "url = \"embedded\"", "feature `redis`"],
+        );
+    }
+    one_error_after("[queue]\nurl = \"embeded\"", &["is not understood"]);
 }

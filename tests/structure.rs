@@ -11,7 +11,7 @@ use std::{
 
 /// The modules in flow order. A module may use those of the lines before its own.
 const LAYERS: &[&[&str]] = &[
-    &["clock"],
+    &["clock", "tls"],
     &["provider"],
     &["testing", "delivery", "route"],
     &["source"],
@@ -63,6 +63,8 @@ fn foreign_things_have_one_place_each() {
     for source in sources() {
         for (words, place, why) in PLACES.iter().filter(|(_, place, _)| !source.path.starts_with(place)) {
             for (number, line) in (1..).zip(source.code.lines()) {
+                // A module of our own may be named like the foreign thing that it keeps.
+                let line = &line.replace("self::redis::", "");
                 if let Some(word) = words.iter().find(|word| has_word(line, word)) {
                     broken.push(format!(
                         "{}:{number}: `{word}` belongs into src/{place}: {why}",

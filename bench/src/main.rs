@@ -5,12 +5,16 @@ mod clock;
 mod floor;
 mod http;
 mod load;
+mod measured;
 mod noop;
+mod peer;
 mod poster;
 mod process;
 mod product;
+mod queue;
 #[cfg(feature = "receiver")]
 mod receiver;
+mod redis;
 mod report;
 mod scenario;
 mod store;
@@ -18,10 +22,17 @@ mod store;
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
-use clap::{Parser, Subcommand, ValueEnum as _};
+use clap::{Parser, Subcommand};
 use tokio::runtime;
 
-use crate::scenario::{Bench, Scenario, Size};
+use crate::{
+    queue::Queue,
+    scenario::{Bench, Scenario, Size},
+};
+
+/// The allocator of the `doorbell` command, for the floor as for the receiver.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures Doorbell, each figure beside a floor measured in the same run.
 #[derive(Debug, Parser)]
@@ -31,6 +42,9 @@ struct Arguments {
     part: Option<Part>,
     /// What to measure; everything, if nothing is named.
     scenarios: Vec<Scenario>,
+    /// Where jobs wait. For Redis the run starts servers of its own, with `redis-server` from the PATH.
+    #[arg(long, value_enum, default_value_t = Queue::Embedded)]
+    queue: Queue,
     /// Measure as long and as much as the targets say, instead of just enough to see where one stands.
     #[arg(long)]
     full: bool,
@@ -64,6 +78,8 @@ enum Part {
     },
     /// Serve a receiver whose handler does nothing.
     ServeNoop(noop::Options),
+    /// Serve the peer: axum and the stock queue of apalis on Redis.
+    ServePeer(peer::Options),
 }
 
 fn main() -> ExitCode {
@@ -91,6 +107,10 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Some(Part::ServeNoop(options)) => {
             many_threads()?.block_on(serve_noop(options))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Part::ServePeer(options)) => {
+            many_threads()?.block_on(peer::serve(options))?;
             Ok(ExitCode::SUCCESS)
         }
         None => one_thread()?.block_on(async {
@@ -127,13 +147,13 @@ async fn measure(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let mut scenarios = arguments.scenarios;
     if scenarios.is_empty() {
-        scenarios = Scenario::value_variants().to_vec();
+        scenarios = Scenario::all_on(arguments.queue);
     }
     // In the order in which they can use each other's stores.
     scenarios.sort_unstable();
     scenarios.dedup();
 
-    let mut bench = Bench::new(size, doorbell, &folder)?;
+    let mut bench = Bench::new(size, arguments.queue, doorbell, &folder)?;
     for scenario in scenarios {
         bench.run(scenario).await;
     }

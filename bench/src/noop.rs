@@ -25,6 +25,15 @@ pub(crate) struct Options {
     /// Where the tally is told.
     #[arg(long)]
     pub(crate) control: SocketAddr,
+    /// The Redis on which the queue is; without it, the queue is embedded.
+    #[arg(long)]
+    pub(crate) redis: Option<String>,
+    /// Over how many lanes that queue is spread.
+    #[arg(long, default_value_t = 1, requires = "redis")]
+    pub(crate) lanes: u32,
+    /// Only handle jobs, and take nothing in.
+    #[arg(long, requires = "redis")]
+    pub(crate) worker: bool,
 }
 
 /// What has been handled so far.
@@ -32,8 +41,10 @@ pub(crate) struct Options {
 pub(crate) struct Tally {
     /// How many jobs the handler was started for.
     pub(crate) handled: u64,
-    /// From the first start of the handler to the latest, in seconds.
-    pub(crate) seconds: f64,
+    /// When the handler was first started, in microseconds since 1970 began.
+    pub(crate) first: u64,
+    /// When it was latest started, the same.
+    pub(crate) latest: u64,
     /// From a delivery's `received_at` to the start of the handler. `received_at` is in whole milliseconds, rounded
     /// down, so this errs by up to 1 ms, upwards.
     pub(crate) wait: Latency,
@@ -45,13 +56,40 @@ impl Tally {
     /// Jobs a second, from the first to the latest.
     #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
     pub(crate) fn per_second(&self) -> f64 {
-        self.handled.saturating_sub(1) as f64 / self.seconds.max(1e-6)
+        self.handled.saturating_sub(1) as f64 / self.seconds().max(1e-6)
+    }
+
+    /// What part of so many jobs has been started.
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub(crate) fn share_of(&self, jobs: u64) -> f64 {
+        self.handled as f64 / jobs.max(1) as f64
+    }
+
+    /// From the first start of the handler to the latest, in seconds.
+    #[expect(clippy::cast_precision_loss, reason = "spans far below 2^52 microseconds")]
+    fn seconds(&self) -> f64 {
+        self.latest.saturating_sub(self.first) as f64 / 1e6
+    }
+
+    /// What several processes have handled between them. How long jobs waited is not told together.
+    pub(crate) fn together(tallies: &[Self]) -> Self {
+        let at_work = || tallies.iter().filter(|tally| tally.handled > 0);
+        Self {
+            handled: tallies.iter().map(|tally| tally.handled).sum(),
+            first: at_work().map(|tally| tally.first).min().unwrap_or(0),
+            latest: at_work().map(|tally| tally.latest).max().unwrap_or(0),
+            wait: Latency::default(),
+            oldest_at_mark: tallies.iter().map(|tally| tally.oldest_at_mark).fold(0.0, f64::max),
+        }
     }
 }
 
 /// What the handler writes to. Cheap to clone.
 #[derive(Clone)]
-#[cfg_attr(not(feature = "receiver"), allow(dead_code, reason = "only the receiver's handler writes"))]
+#[cfg_attr(
+    not(any(feature = "receiver", feature = "peer")),
+    allow(dead_code, reason = "only a handler writes")
+)]
 pub(crate) struct Recorder(Arc<Mutex<Record>>);
 
 /// All times are microseconds since 1970 began.
@@ -64,7 +102,10 @@ struct Record {
     oldest_at_mark: u64,
 }
 
-#[cfg_attr(not(feature = "receiver"), allow(dead_code, reason = "only the receiver's handler writes"))]
+#[cfg_attr(
+    not(any(feature = "receiver", feature = "peer")),
+    allow(dead_code, reason = "only a handler writes")
+)]
 impl Recorder {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let wait = Histogram::new(3)?;
@@ -119,7 +160,8 @@ impl Record {
     fn tally(&self) -> Tally {
         Tally {
             handled: self.handled,
-            seconds: (self.latest - self.first) as f64 / 1e6,
+            first: self.first,
+            latest: self.latest,
             wait: Latency::of(&self.wait),
             oldest_at_mark: self.oldest_at_mark as f64 / 1e6,
         }
@@ -147,6 +189,24 @@ mod tests {
         let tally = record.tally();
         assert_eq!(tally.handled, 4);
         assert!((tally.oldest_at_mark - 0.6).abs() < 1e-9, "{tally:?}");
-        assert!((tally.seconds - 1.501).abs() < 1e-9, "{tally:?}");
+        assert!((tally.seconds() - 1.501).abs() < 1e-9, "{tally:?}");
+    }
+
+    #[test]
+    fn processes_that_handled_nothing_move_no_time() {
+        let tally = |handled, first, latest| Tally {
+            handled,
+            first,
+            latest,
+            wait: Latency::default(),
+            oldest_at_mark: 0.0,
+        };
+        let both = Tally::together(&[
+            tally(0, 0, 0),
+            tally(600, 5_000_000, 7_000_000),
+            tally(401, 6_000_000, 7_500_000),
+        ]);
+        assert_eq!((both.handled, both.first, both.latest), (1001, 5_000_000, 7_500_000));
+        assert!((both.per_second() - 400.0).abs() < 1e-9, "{both:?}");
     }
 }

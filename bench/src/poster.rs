@@ -86,6 +86,13 @@ impl Sender {
     }
 }
 
+/// How long a body of the load is, in bytes: all of a run are as long as each other.
+pub(crate) fn body_bytes() -> f64 {
+    let mut sender = Sender::new("");
+    sender.write_body(1_000_000_000, 1_000_000_000);
+    u32::try_from(sender.body.len()).map_or(f64::NAN, f64::from)
+}
+
 /// Whether this body is a notification that carries the right md5.
 pub(crate) fn is_authentic(body: &[u8]) -> bool {
     let Ok(sent) = serde_json::from_slice::<Notification<'_>>(body) else { return false };

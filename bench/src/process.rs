@@ -115,7 +115,8 @@ impl Process {
         }
     }
 
-    fn last_words(&self) -> String {
+    /// The last lines that it printed, to be put behind what is said of it.
+    pub(crate) fn last_words(&self) -> String {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         if tail.is_empty() {
             return "; it printed nothing".into();

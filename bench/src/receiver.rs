@@ -1,7 +1,7 @@
 //! The library as its user has it: a receiver whose handler notes that it was started, and does nothing.
 
 use anyhow::Context as _;
-use doorbell::{Job, Receiver, provider::Poster};
+use doorbell::{Job, Queue, Receiver, RedisQueue, Role, provider::Poster};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -19,9 +19,13 @@ pub(crate) async fn serve(options: Options) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", options.control))?;
     let routes = recorder.clone().routes();
-    tokio::spawn(async move { axum::serve(control, routes).await });
-
+    let queue = match options.redis {
+        Some(url) => RedisQueue::new([url]).lanes(options.lanes).into(),
+        None => Queue::Embedded,
+    };
     let receiver = Receiver::builder()
+        .queue(queue)
+        .role(if options.worker { Role::Worker } else { Role::All })
         .data_dir(options.data)
         .listen(options.ingress)
         .source(poster::SOURCE, Poster::new(poster::SECRET))
@@ -31,6 +35,8 @@ pub(crate) async fn serve(options: Options) -> anyhow::Result<()> {
         })
         .build()
         .await?;
+    // Whoever is answered here knows that the receiver stands.
+    tokio::spawn(async move { axum::serve(control, routes).await });
     let mut terminated = signal(SignalKind::terminate())?;
     receiver
         .serve(async move {

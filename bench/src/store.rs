@@ -1,9 +1,10 @@
-//! Data folders that hold many deliveries: made once in a run, by the product itself, and copied for each use.
+//! Stores that hold many deliveries: made once in a run, by the product itself, and copied for each use.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fs::{self, File},
     io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,72 +13,191 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    product::{Doorbell, NOOP_ROUTE, Noop, Role},
+    product::{Doorbell, NOOP_ROUTE, Noop, Role, free_port},
+    queue::Queue,
+    redis::{self, Costs},
     scenario::{Bench, Shape},
 };
 
-/// The folders made so far, by the number of deliveries in them. All lie in the run's own folder and go with it.
+/// The stores made so far. All lie in the run's own folder and go with it.
 #[derive(Debug, Default)]
 pub(crate) struct Stores {
-    waiting: BTreeMap<u64, PathBuf>,
+    waiting: BTreeMap<(u64, u32), Filled>,
     handled: BTreeMap<u64, PathBuf>,
 }
 
-impl Bench {
-    /// An empty data folder.
-    pub(crate) fn empty_store(&self) -> anyhow::Result<TempDir> {
-        let made = tempfile::Builder::new().prefix("data-").tempdir_in(self.folder());
-        made.with_context(|| format!("cannot make a folder in {}", self.folder().display()))
+/// A store in which many jobs wait.
+#[derive(Debug)]
+struct Filled {
+    folder: PathBuf,
+    /// What taking them in cost Redis.
+    costs: Option<Costs>,
+}
+
+/// Where one service keeps everything: a data folder, and a Redis where the queue is shared.
+pub(crate) struct Store {
+    // Before the folder: it is stopped before its data goes.
+    shared: Option<Shared>,
+    folder: TempDir,
+    data: PathBuf,
+}
+
+/// A Redis of the store's own, at an address that it keeps while it is stopped.
+pub(crate) struct Shared {
+    address: SocketAddr,
+    /// Over how many lanes the queue is spread.
+    pub(crate) lanes: u32,
+    server: Option<redis::Server>,
+}
+
+impl Store {
+    /// A store in this folder. Its Redis, for a queue over so many lanes, is not started yet.
+    fn new(folder: TempDir, lanes: Option<u32>) -> anyhow::Result<Self> {
+        let shared = |lanes| anyhow::Ok(Shared { address: free_port()?, lanes, server: None });
+        let data = folder.path().join("data");
+        fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+        Ok(Self { shared: lanes.map(shared).transpose()?, folder, data })
     }
 
-    /// A data folder in which this many jobs wait for [`NOOP_ROUTE`].
-    pub(crate) async fn waiting_store(&mut self, jobs: u64) -> anyhow::Result<TempDir> {
-        if !self.stores.waiting.contains_key(&jobs) {
-            let made =
-                self.fill(jobs).await.with_context(|| format!("cannot fill a store with {jobs} jobs"))?;
-            self.stores.waiting.insert(jobs, made);
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A folder beside the data folder, for a process that needs one.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The Redis on which the queue is; `None` if it is embedded.
+    pub(crate) fn shared(&self) -> Option<&Shared> {
+        self.shared.as_ref()
+    }
+
+    /// The running Redis; `None` if there is none.
+    pub(crate) fn redis(&mut self) -> Option<&mut redis::Server> {
+        self.shared.as_mut()?.server.as_mut()
+    }
+
+    /// Starts its Redis, if it has one.
+    pub(crate) async fn open(&mut self) -> anyhow::Result<()> {
+        if let Some(shared) = &mut self.shared {
+            let server = redis::Server::start(&self.folder.path().join("redis"), shared.address).await?;
+            shared.server = Some(server);
         }
-        self.copy(&self.stores.waiting[&jobs]).await
+        Ok(())
     }
 
-    /// A data folder with this many deliveries, all of them handled.
-    pub(crate) async fn handled_store(&mut self, jobs: u64) -> anyhow::Result<TempDir> {
+    /// What its Redis has done so far; `None` if there is none.
+    pub(crate) async fn costs(&mut self) -> anyhow::Result<Option<Costs>> {
+        match self.redis() {
+            Some(server) => Ok(Some(server.costs().await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Stops its Redis, and keeps everything that it holds, in the folder that this returns.
+    async fn keep(self) -> anyhow::Result<PathBuf> {
+        let Self { shared, folder, .. } = self;
+        if let Some(server) = shared.and_then(|shared| shared.server) {
+            server.stop().await?;
+        }
+        Ok(folder.keep())
+    }
+}
+
+impl Shared {
+    /// Where it is, as configurations name it.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+}
+
+impl Bench {
+    /// An empty store on the queue of this run.
+    pub(crate) async fn empty_store(&self) -> anyhow::Result<Store> {
+        let mut store = self.closed_store(self.queue)?;
+        store.open().await?;
+        Ok(store)
+    }
+
+    /// An empty store on a queue. Its Redis, if it has one, is not started yet.
+    pub(crate) fn closed_store(&self, queue: Queue) -> anyhow::Result<Store> {
+        Store::new(self.new_folder()?, (queue == Queue::Redis).then_some(1))
+    }
+
+    /// A store in which this many jobs wait for [`NOOP_ROUTE`].
+    pub(crate) async fn waiting_store(&mut self, jobs: u64) -> anyhow::Result<Store> {
+        Ok(self.waiting_store_over(jobs, 1).await?.0)
+    }
+
+    /// The same over so many lanes, and what taking them in cost Redis.
+    pub(crate) async fn waiting_store_over(
+        &mut self,
+        jobs: u64,
+        lanes: u32,
+    ) -> anyhow::Result<(Store, Option<Costs>)> {
+        if !self.stores.waiting.contains_key(&(jobs, lanes)) {
+            let filled = self.fill(jobs, lanes).await;
+            let filled = filled.with_context(|| format!("cannot fill a store with {jobs} jobs"))?;
+            self.stores.waiting.insert((jobs, lanes), filled);
+        }
+        let filled = &self.stores.waiting[&(jobs, lanes)];
+        Ok((self.copy(&filled.folder, lanes).await?, filled.costs))
+    }
+
+    /// A store with this many deliveries, all of them handled.
+    pub(crate) async fn handled_store(&mut self, jobs: u64) -> anyhow::Result<Store> {
         if !self.stores.handled.contains_key(&jobs) {
             let store = self.waiting_store(jobs).await?;
             self.progress(format!("handling {jobs} jobs"));
-            let mut noop = Noop::start(store.path()).await?;
+            let mut noop = Noop::start(&store).await?;
             noop.handled(jobs, drain_limit(jobs)).await?;
             noop.stop().await?;
-            self.keep_handled(jobs, store);
+            self.keep_handled(jobs, store).await?;
         }
-        self.copy(&self.stores.handled[&jobs]).await
+        self.copy(&self.stores.handled[&jobs], 1).await
     }
 
-    /// Keeps a folder whose deliveries have all been handled, for [`handled_store`](Self::handled_store).
-    pub(crate) fn keep_handled(&mut self, jobs: u64, store: TempDir) {
-        self.stores.handled.entry(jobs).or_insert_with(|| store.keep());
+    /// Keeps a store whose deliveries have all been handled, for [`handled_store`](Self::handled_store).
+    pub(crate) async fn keep_handled(&mut self, jobs: u64, store: Store) -> anyhow::Result<()> {
+        if let Entry::Vacant(entry) = self.stores.handled.entry(jobs) {
+            entry.insert(store.keep().await?);
+        }
+        Ok(())
     }
 
-    async fn fill(&mut self, jobs: u64) -> anyhow::Result<PathBuf> {
-        let store = self.empty_store()?;
+    async fn fill(&mut self, jobs: u64, lanes: u32) -> anyhow::Result<Filled> {
+        let mut store = Store::new(self.new_folder()?, (self.queue == Queue::Redis).then_some(lanes))?;
+        store.open().await?;
         let program = self.doorbell().await?;
-        let mut doorbell = Doorbell::start(&program, store.path(), Role::Ingress, NOOP_ROUTE).await?;
+        let mut doorbell = Doorbell::start(&program, &store, Role::Ingress, NOOP_ROUTE).await?;
+        let before = store.costs().await?;
         self.progress(format!("taking in {jobs} deliveries"));
         let outcome = self.load("filling a store", doorbell.ingress, Shape::Count(jobs)).await;
         doorbell.check().await?;
         let acked = outcome?.acked;
-        let waiting = doorbell.jobs().await?.queued;
+        let waiting = doorbell.relayed(drain_limit(jobs)).await?.queued;
         ensure!(acked == jobs && waiting == jobs, "{acked} were acknowledged and {waiting} are queued");
+        let costs = store.costs().await?.zip(before).map(|(after, before)| after.since(before));
         doorbell.stop().await?;
-        Ok(store.keep())
+        Ok(Filled { folder: store.keep().await?, costs })
     }
 
-    async fn copy(&self, from: &Path) -> anyhow::Result<TempDir> {
-        let (to, from) = (self.empty_store()?, from.to_owned());
+    /// A running copy of a store.
+    async fn copy(&self, from: &Path, lanes: u32) -> anyhow::Result<Store> {
+        let (to, from) = (self.new_folder()?, from.to_owned());
         let target = to.path().to_owned();
         let copied = tokio::task::spawn_blocking(move || copy_folder(&from, &target)).await?;
         copied.context("cannot copy a filled store; is the disk full?")?;
-        Ok(to)
+        let mut store = Store::new(to, (self.queue == Queue::Redis).then_some(lanes))?;
+        store.open().await?;
+        Ok(store)
+    }
+
+    fn new_folder(&self) -> anyhow::Result<TempDir> {
+        let made = tempfile::Builder::new().prefix("store-").tempdir_in(self.folder());
+        made.with_context(|| format!("cannot make a folder in {}", self.folder().display()))
     }
 }
 

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{AdminContext, Context, auth, problem::Problem};
+use super::{AdminContext, Context, auth, problem::Problem, stats};
 use crate::journal::Health;
 
 /// `GET /livez`: 200 as long as this process can answer at all.
@@ -36,7 +36,11 @@ pub(super) async fn readyz(
         body["draining"] = json!(readiness.draining);
         body["journal"] =
             json!({ "trouble": readiness.journal.trouble, "warning": readiness.journal.warning });
+        body["relay"] = stats::relay_state(context.store.relay());
         body["workers"] = json!({ "trouble": readiness.workers });
+        if let Some(ask) = &context.redis {
+            body["redis"] = json!({ "findings": ask().await });
+        }
     }
     Ok((readiness.status(), Json(body)).into_response())
 }

@@ -31,6 +31,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get, post},
 };
+use futures_util::future::BoxFuture;
 
 use self::problem::Problem;
 use crate::{
@@ -56,6 +57,8 @@ pub(crate) struct AdminContext {
     pub(crate) clock: Arc<dyn Clock>,
     /// What is wrong with the workers, in words.
     pub(crate) workers: Arc<dyn Fn() -> Option<String> + Send + Sync>,
+    /// What the Redis that jobs wait in can lose; `None`: there is none.
+    pub(crate) redis: Option<AskRedis>,
     /// The tokens that open this listener; with none it stays shut.
     pub(crate) token: Secrets,
     /// Hides what a payload holds and nobody should see.
@@ -72,6 +75,9 @@ impl fmt::Debug for AdminContext {
 
 /// Copies a payload with its secrets masked.
 pub(crate) type Masking = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+
+/// Asks Redis what it can lose: a list of findings. Answers in a bounded time, whatever Redis does.
+pub(crate) type AskRedis = Arc<dyn Fn() -> BoxFuture<'static, serde_json::Value> + Send + Sync>;
 
 type Context = Arc<AdminContext>;
 

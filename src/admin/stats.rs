@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::header, response::IntoResponse};
 use serde_json::{Map, Value, json};
 
 use super::{Context, problem::Problem};
-use crate::journal::JobState;
+use crate::journal::{JobState, RelayState};
 
 /// `GET /api/stats`: read from maintained counters, so asking often costs little.
 pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Value>, Problem> {
@@ -25,9 +25,17 @@ pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Value>,
         },
         "events": { "unrouted": stats.unrouted },
         "jobs": jobs,
-        // On the embedded queue the journal is the queue: nothing waits to be moved.
-        "relay": { "backlog": 0, "oldest_seconds": 0, "redis": "off" },
+        "relay": relay_state(context.store.relay()),
     })))
+}
+
+/// How far the relay is behind. On the embedded queue the journal is the queue: nothing waits to be moved.
+pub(super) fn relay_state(relay: RelayState) -> Value {
+    json!({
+        "backlog": relay.backlog,
+        "oldest_seconds": relay.oldest.as_secs(),
+        "redis": relay.queue.as_str(),
+    })
 }
 
 /// `GET /api/refused`: the last refused requests, the newest first.
@@ -40,7 +48,7 @@ pub(super) async fn metrics(State(context): State<Context>) -> Result<impl IntoR
     let stats = context.store.stats().await.ok();
     let text = context
         .metrics
-        .render(stats.as_ref())
+        .render(stats.as_ref(), context.store.relay())
         .map_err(|_| Problem::internal("the metrics can't be written as text"))?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }

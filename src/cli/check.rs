@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Failure, Global, USAGE, print};
-use crate::config::Report;
+use crate::config::{Config, Report};
 
 /// What `doorbell check` takes.
 #[derive(Debug, Args)]
@@ -16,7 +16,7 @@ pub(super) struct CheckArgs {
 pub(super) fn run(args: &CheckArgs, global: &Global) -> Result<(), Failure> {
     let report = match global.preview() {
         Ok(loaded) if loaded.file.is_none() => loaded.config.check().without_file(),
-        Ok(loaded) => loaded.config.check(),
+        Ok(loaded) => ask_redis(&loaded.config, loaded.config.check())?,
         Err(Failure::Config(error)) => Report::from(&error),
         Err(other) => return Err(other),
     };
@@ -25,4 +25,21 @@ pub(super) fn run(args: &CheckArgs, global: &Global) -> Result<(), Failure> {
         return Err(Failure::Reported(USAGE));
     }
     Ok(())
+}
+
+/// Adds what the Redis that jobs wait in can lose, where they wait in one.
+#[cfg(feature = "redis")]
+fn ask_redis(config: &Config, report: Report) -> Result<Report, Failure> {
+    use crate::config::QueueConfig;
+
+    match &config.queue {
+        QueueConfig::Embedded => Ok(report),
+        QueueConfig::Redis(queue) => Ok(report.with_redis(super::runtime()?.block_on(queue.findings()))),
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+#[expect(clippy::unnecessary_wraps, reason = "with the feature `redis` it can fail")]
+fn ask_redis(_: &Config, report: Report) -> Result<Report, Failure> {
+    Ok(report)
 }

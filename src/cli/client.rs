@@ -40,8 +40,7 @@ impl Api {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(wrong(format!("its scheme is {:?}", parsed.scheme())));
         }
-        // An error means that the process has chosen its cryptography before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::choose_provider();
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             // The token goes to this URL and nowhere else.

@@ -13,9 +13,9 @@ use super::{Failure, Global, client::Api};
 use crate::{
     admin::token,
     config::{Config, random_secret},
-    journal::OpenError,
+    journal::{self, OpenError},
     provider::Secret,
-    receiver::{BuildError, Builder, Receiver},
+    receiver::{BuildError, Builder, Receiver, Role},
 };
 
 /// The admin API that a command is to ask.
@@ -33,8 +33,8 @@ pub(crate) async fn connect(
     only_a_service: Option<&'static str>,
 ) -> Result<Connection, Failure> {
     let config = global.preview()?.config;
-    if global.url.is_some() || is_listened_on(config.admin.listen).await {
-        return Ok(Connection { api: remote_of(global, &config)?, local: None });
+    if global.url.is_some() || is_served(&config)? {
+        return Ok(Connection { api: remote_of(global, &config).await?, local: None });
     }
     if let Some(why) = only_a_service {
         let address = Api::url_of(config.admin.listen);
@@ -51,29 +51,33 @@ pub(crate) async fn connect(
         );
         return Err(Failure::Usage(text));
     }
-    let (receiver, token) = open(&config, false).await?;
+    let (receiver, token) = open(&config, None).await?;
     Ok(Connection { api: Api::local(receiver.admin_router(), &token)?, local: Some(receiver) })
 }
 
 /// The API of the running service: the one at `--url`, or else the one that the configuration describes.
-pub(crate) fn remote(global: &Global) -> Result<Api, Failure> {
-    remote_of(global, &global.preview()?.config)
+pub(crate) async fn remote(global: &Global) -> Result<Api, Failure> {
+    let config = global.preview()?.config;
+    if global.url.is_none() && !is_served(&config)? {
+        return Err(Failure::Failed(format!("no service answers at {}", Api::url_of(config.admin.listen))));
+    }
+    remote_of(global, &config).await
 }
 
 /// A receiver on the configured data folder, in this process and without listeners; and what opens its admin API.
-pub(super) async fn open(config: &Config, workers: bool) -> Result<(Receiver, Secret), Failure> {
+/// Without a role it neither takes anything in nor runs jobs.
+pub(super) async fn open(config: &Config, role: Option<Role>) -> Result<(Receiver, Secret), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
     // Nobody else ever gets to see it.
     let token = Secret::from(random_secret().map_err(|error| failed(&error))?);
     let builder: Builder<()> = config.builder(token.clone()).map_err(|error| failed(&error))?;
-    match builder.workers(workers).build().await {
+    let builder = match role {
+        Some(role) => builder.role(role),
+        None => builder.idle(),
+    };
+    match builder.build().await {
         Ok(receiver) => Ok((receiver, token)),
-        Err(BuildError::Journal(OpenError::Locked { .. })) => Err(Failure::Failed(format!(
-            "the data folder {} is in use: a service runs on it, but its admin listener can't be reached at {}; name \
-             the one that it has by --url, or stop the service",
-            config.journal.dir.display(),
-            Api::url_of(config.admin.listen)
-        ))),
+        Err(BuildError::Journal(OpenError::Locked { .. })) => Err(unreachable(config)),
         Err(error) => Err(failed(&error)),
     }
 }
@@ -103,13 +107,39 @@ pub(super) fn callable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn remote_of(global: &Global, config: &Config) -> Result<Api, Failure> {
+async fn remote_of(global: &Global, config: &Config) -> Result<Api, Failure> {
     let token = match &config.admin.token {
         Some(token) => token.clone(),
         None => load_token(&config.journal.dir)?,
     };
-    let url = global.url.as_ref().map_or_else(|| Api::url_of(config.admin.listen), ToString::to_string);
-    Ok(Api::remote(&url, &token)?)
+    if let Some(url) = &global.url {
+        return Ok(Api::remote(url.as_ref(), &token)?);
+    }
+    if !is_listened_on(config.admin.listen).await {
+        return Err(unreachable(config));
+    }
+    Ok(Api::remote(&Api::url_of(config.admin.listen), &token)?)
+}
+
+/// Whether a service has the data folder. What answers at the configured address proves nothing: it may be another
+/// program, and the token is not for it to see.
+fn is_served(config: &Config) -> Result<bool, Failure> {
+    let dir = &config.journal.dir;
+    journal::is_in_use(dir).map_err(|error| {
+        let text = format!("can't tell whether a service runs on the data folder {}: {error}", dir.display());
+        Failure::Failed(format!(
+            "{text}; run this as the user that the service runs as, or name the service by --url"
+        ))
+    })
+}
+
+fn unreachable(config: &Config) -> Failure {
+    Failure::Failed(format!(
+        "the data folder {} is in use: a service runs on it, but its admin listener can't be reached at {}; name the \
+         one that it has by --url, or stop the service",
+        config.journal.dir.display(),
+        Api::url_of(config.admin.listen)
+    ))
 }
 
 fn load_token(dir: &Path) -> Result<Secret, Failure> {

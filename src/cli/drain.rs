@@ -14,7 +14,10 @@ use crate::{
     admin::view::JobsPage,
     clock::{self, Clock, SystemClock, Timestamp},
     config::Config,
+    receiver::Role,
 };
+#[cfg(feature = "redis")]
+use crate::{journal::Drained, provider::Secrets};
 
 /// What `doorbell drain` takes.
 #[derive(Debug, Args)]
@@ -47,7 +50,11 @@ pub(super) async fn run(args: &DrainArgs, global: &Global) -> Result<ExitCode, F
         let text = format!("there is no data folder {}; name one with --dir", dir.display());
         return Err(Failure::Usage(text));
     }
-    let (receiver, token) = connect::open(&config, true).await?;
+    #[cfg(feature = "redis")]
+    if let Some(drained) = relay(&config, args.timeout, global.json).await? {
+        return Ok(drained);
+    }
+    let (receiver, token) = connect::open(&config, Some(Role::All)).await?;
     let api = Api::local(receiver.admin_router(), &token)?;
     let routes = config.routes.iter().map(|route| route.route.name.as_str()).collect();
     let drained = drain(&api, &routes, args.timeout, global.json).await;
@@ -56,6 +63,26 @@ pub(super) async fn run(args: &DrainArgs, global: &Global) -> Result<ExitCode, F
     let left = drained?;
     print::value(global.json, &left)?;
     Ok(ExitCode::from(if left.is_empty() { 0 } else { FAILED }))
+}
+
+/// Moves what the folder's journals hold to the queue that machines share, if there is one.
+#[cfg(feature = "redis")]
+async fn relay(config: &Config, timeout: Option<Duration>, json: bool) -> Result<Option<ExitCode>, Failure> {
+    let failed = |error: &dyn fmt::Display| Failure::Failed(error.to_string());
+    // Nobody can ask it anything.
+    let builder = config.builder(Secrets::default()).map_err(|error| failed(&error))?;
+    let give_up_at = timeout.map(|timeout| clock::instant() + timeout);
+    let mut printed = Ok(());
+    let tell = |drained: &Drained| {
+        if printed.is_ok() {
+            printed = print::value(json, drained);
+        }
+    };
+    let drained = builder.drain(give_up_at, tell).await.map_err(|error| failed(&error))?;
+    printed?;
+    let Some(drained) = drained else { return Ok(None) };
+    print::value(json, &drained)?;
+    Ok(Some(ExitCode::from(if drained.is_complete() { 0 } else { FAILED })))
 }
 
 /// Waits until the workers have nothing left to do, or the time is over.

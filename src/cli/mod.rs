@@ -9,6 +9,7 @@ mod connect;
 pub(crate) mod dead;
 mod drain;
 mod feed;
+mod health;
 mod init;
 pub(crate) mod list;
 pub(crate) mod output;
@@ -94,6 +95,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Play a sender: make a request as it would, send it, and show what becomes of it
     Send(send::SendArgs),
+    /// Say whether the running service is ready; exit code 0 if it is
+    Health(health::HealthArgs),
     /// Run the jobs that a data folder holds until none is left, without taking anything in
     Drain(drain::DrainArgs),
     #[command(flatten)]
@@ -125,6 +128,7 @@ impl Command {
             Self::Check(args) => check::run(&args, global)?,
             Self::Verify(args) => verify::run(&args, global)?,
             Self::Send(args) => return runtime()?.block_on(send::run(args, global)),
+            Self::Health(args) => return runtime()?.block_on(health::run(&args, global)),
             Self::Drain(args) => return runtime()?.block_on(drain::run(&args, global)),
             Self::Data(command) => return runtime()?.block_on(command.run(global)),
         }

@@ -7,13 +7,17 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Failure, Global, Loaded, output::line, print};
-use crate::{admin::token, config::Config, receiver::Bound};
+use crate::{
+    admin::token,
+    config::Config,
+    receiver::{Bound, Role},
+};
 
 #[derive(Debug, Args, Default)]
 pub(super) struct ServeArgs {
     /// What this process does
     #[arg(long, value_enum, default_value_t)]
-    role: Role,
+    role: RoleName,
     /// Take deliveries in at this address, whatever the configuration says; port 0: any that is free
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
@@ -23,24 +27,34 @@ pub(super) struct ServeArgs {
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Role {
+enum RoleName {
     /// Take deliveries in and run their jobs
     #[default]
     All,
-    /// Only take deliveries in; a later `serve` works them off
+    /// Only take deliveries in; a later `serve`, or workers elsewhere, work them off
     Ingress,
     /// Only run jobs (needs a queue that machines share)
     Worker,
 }
 
-pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
-    if args.role == Role::Worker {
-        let text = "--role worker needs a queue that machines share; on the embedded queue one process does both: \
-                    use --role all";
-        return Err(Failure::Usage(text.into()));
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::All => Self::All,
+            RoleName::Ingress => Self::Ingress,
+            RoleName::Worker => Self::Worker,
+        }
     }
+}
+
+pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
     start_logging(global.json);
     let mut loaded = global.load()?;
+    if args.role == RoleName::Worker && loaded.config.queue.is_embedded() {
+        let text = "--role worker needs a queue that machines share; on the embedded queue one process does both: \
+                    use --role all, or give [queue] url a Redis";
+        return Err(Failure::Usage(text.into()));
+    }
     let (ingress, admin) = (&mut loaded.config.ingress.listen, &mut loaded.config.admin.listen);
     *ingress = args.listen.unwrap_or(*ingress);
     *admin = args.admin_listen.unwrap_or(*admin);
@@ -57,7 +71,10 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Failure> {
 async fn serve(loaded: &Loaded, args: &ServeArgs, json: bool) -> Result<(), Failure> {
     let config = &loaded.config;
     let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
-    create_data_folder(config).map_err(|error| failed(&error))?;
+    // A worker keeps nothing but the token that was made for it.
+    if args.role != RoleName::Worker || config.admin.token.is_none() {
+        create_data_folder(config).map_err(|error| failed(&error))?;
+    }
     let (token, new_token) = match &config.admin.token {
         Some(token) => (token.clone(), false),
         None => token::load_or_make(&config.journal.dir).map_err(|error| failed(&error))?,
@@ -66,7 +83,7 @@ async fn serve(loaded: &Loaded, args: &ServeArgs, json: bool) -> Result<(), Fail
     let receiver = config
         .builder(token)
         .map_err(|error| failed(&error))?
-        .workers(args.role == Role::All)
+        .role(args.role.into())
         .build()
         .await
         .map_err(|error| failed(&error))?;
@@ -127,9 +144,12 @@ fn announce(
     json: bool,
 ) -> Result<(), Failure> {
     let config = &loaded.config;
+    let admin = bound.admin_addr().map(|address| format!("http://{address}"));
+    if !bound.takes_in() {
+        return announce_worker(config, admin.as_deref(), new_token, json);
+    }
     let address = bound.local_addr().map_err(|error| Failure::Failed(error.to_string()))?;
     let base = config.ingress.base_url(address);
-    let admin = bound.admin_addr().map(|address| format!("http://{address}"));
     let made_up = loaded.file.is_none();
     let url = |source: &crate::config::SourceConfig| {
         let full = source.url(&base);
@@ -155,13 +175,7 @@ fn announce(
     if let Some(admin) = &admin {
         line(&mut text, format_args!("  {:width$}  {admin}", "admin"));
     }
-    if let Some(token) = new_token {
-        let folder = config.journal.dir.display();
-        line(
-            &mut text,
-            format_args!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}"),
-        );
-    }
+    show_token(&mut text, config, new_token);
     if made_up {
         let program = std::env::args().next().unwrap_or_else(|| "doorbell".into());
         let file = Config::secrets_file(&config.journal.dir);
@@ -181,4 +195,36 @@ fn announce(
         line(&mut text, format_args!("\nThen look: {program} list{admin}"));
     }
     print::value(false, &text)
+}
+
+/// The same for a process that only runs jobs.
+fn announce_worker(
+    config: &Config,
+    admin: Option<&str>,
+    new_token: Option<&str>,
+    json: bool,
+) -> Result<(), Failure> {
+    let routes: Vec<_> = config.routes.iter().map(|route| route.route.name.as_str()).collect();
+    if json {
+        return print::value(true, &serde_json::json!({ "admin": admin, "routes": routes }));
+    }
+    let mut text = String::from("Doorbell works.\n\n");
+    for route in routes {
+        line(&mut text, format_args!("  route  {route}"));
+    }
+    if let Some(admin) = admin {
+        line(&mut text, format_args!("  admin  {admin}"));
+    }
+    show_token(&mut text, config, new_token);
+    print::value(false, &text)
+}
+
+fn show_token(text: &mut String, config: &Config, new_token: Option<&str>) {
+    if let Some(token) = new_token {
+        let folder = config.journal.dir.display();
+        line(
+            text,
+            format_args!("\nThe admin token, shown this once and kept in {folder}/admin-token:\n  {token}"),
+        );
+    }
 }

@@ -1,13 +1,16 @@
 //! What a right configuration still leaves to luck: what would be lost in which failure, in plain words.
 
+mod failures;
+
 use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
 use super::{
-    Config, ConfigError, ProviderKind, QueueConfig, RouteConfig, SourceConfig, TargetConfig,
-    value::{list, show_duration, show_size},
+    Config, ConfigError, ProviderKind, RouteConfig, SourceConfig, TargetConfig, value::show_duration,
 };
+#[cfg(feature = "redis")]
+use crate::journal::{RedisFinding, Severity};
 use crate::route::RetryPolicy;
 
 /// What a check found.
@@ -36,7 +39,7 @@ pub struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Doorbell would not start.
+    /// Doorbell would not start, or its queue would lose jobs.
     Error,
     /// Likely not meant so.
     Warning,
@@ -48,6 +51,23 @@ impl Report {
     /// Whether something is likely not meant as it is.
     pub fn has_warnings(&self) -> bool {
         self.findings.iter().any(|finding| finding.level == Level::Warning)
+    }
+
+    /// Adds what was found out about the Redis that jobs wait in.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_redis(mut self, found: Vec<RedisFinding>) -> Self {
+        self.findings.extend(found.into_iter().map(|found| Finding {
+            level: match found.level {
+                Severity::Error => Level::Error,
+                Severity::Warning => Level::Warning,
+                Severity::Info => Level::Info,
+            },
+            subject: format!("Redis, {}", found.subject),
+            text: found.text,
+        }));
+        self.findings.sort_by_key(|finding| finding.level);
+        self.right = self.findings.iter().all(|finding| finding.level != Level::Error);
+        self
     }
 
     /// Says that this is about the configuration that holds where there is no file.
@@ -113,7 +133,7 @@ pub(super) fn check(config: &Config) -> Report {
     }
     findings.extend(config.sources.iter().flat_map(source));
     findings.extend(config.routes.iter().map(|route| self::route(config, route)));
-    findings.extend(failures(config));
+    findings.extend(failures::failures(config));
     Report { right: true, findings }
 }
 
@@ -190,7 +210,7 @@ fn source(source: &SourceConfig) -> [Finding; 3] {
 fn route(config: &Config, route: &RouteConfig) -> Finding {
     let RetryPolicy { max_attempts, .. } = route.route.retry;
     let span = shortest_span(&route.route.retry);
-    let kept = for_time(config.journal.retention_failed);
+    let kept = failures::for_time(config.journal.retention_failed);
     let subject = format!("route {} ({}), target down", route.route.name, route.target);
     let dead = format!("then the job is dead: kept {kept} and replayed by `doorbell dead replay`");
     let text = match (&route.target, max_attempts) {
@@ -205,79 +225,6 @@ fn route(config: &Config, route: &RouteConfig) -> Finding {
     info(subject, text)
 }
 
-fn failures(config: &Config) -> Vec<Finding> {
-    let QueueConfig::Embedded = config.queue;
-    let dir = config.journal.dir.display();
-    let crashes = config.worker.max_crashes;
-    let grace = config.ingress.shutdown_grace;
-    let (done, failed) = (for_time(config.journal.retention), for_time(config.journal.retention_failed));
-    let one_try = config.sources.iter().filter(|source| !source.settings.kind.facts().survives_an_outage);
-    let one_try = list(one_try.map(|source| source.name.as_str()));
-    let mut failures = vec![
-        info(
-            "the process crashes",
-            format!(
-                "nothing that was acknowledged is lost. Jobs that were running start again, one at a time, so a handler \
-                 may see a job twice: it is idempotent by the job's id. A job that was running in {crashes} crashes ends \
-                 as dead"
-            ),
-        ),
-        info(
-            "the power fails",
-            "nothing that was acknowledged is lost: no success reply is sent before an fsync that covers the delivery \
-             has returned. This holds as far as the disk keeps what it says it has written",
-        ),
-        info(
-            "the disk is lost",
-            format!(
-                "everything in {dir} is lost: jobs that wait, dead letters, the history, and the memory of what was \
-                 seen, so that a sender's repetition counts as new. The embedded queue is on this one machine and has no \
-                 copy; put the folder on a mirrored volume, and fill the gap from the senders' own APIs"
-            ),
-        ),
-        info(
-            "the disk is full, or the journal reaches its limit",
-            format!(
-                "at {} (or when the disk is full) new deliveries are answered 503 until there is room; what was accepted \
-                 stays and is worked off. What a 503 costs depends on the sender, as above",
-                show_size(config.journal.max_size)
-            ),
-        ),
-        info(
-            "the machine or the process is down",
-            format!(
-                "nothing is accepted meanwhile, and no other machine takes over: the embedded queue serves one. What is \
-                 sent then depends on the sender's own repetitions; likely lost within minutes: {one_try}"
-            ),
-        ),
-        info(
-            "an orderly restart",
-            format!(
-                "with an inherited listener (systemd socket activation) no connection is refused; without one, \
-                 connections are refused from the end of the old process to the start of the new one. Jobs that run \
-                 longer than {} after that are cut off and run again",
-                show_duration(grace)
-            ),
-        ),
-        info(
-            "time passes",
-            format!(
-                "deliveries whose jobs are done are deleted after they were kept {done}; dead, quarantined and unrouted \
-                 ones after they were kept {failed}"
-            ),
-        ),
-    ];
-    if config.admin.token.is_none() {
-        failures.push(info(
-            "the admin token",
-            format!(
-                "none is set: one is made on the first start and kept in {dir}, which only its owner may read"
-            ),
-        ));
-    }
-    failures
-}
-
 /// How long at least it takes from a job's first attempt to its last: each delay at its shortest.
 fn shortest_span(retry: &RetryPolicy) -> Duration {
     let mut delay = retry.min;
@@ -288,10 +235,6 @@ fn shortest_span(retry: &RetryPolicy) -> Duration {
     }
     // Delays are drawn from 0.8 to 1.0 of their nominal length.
     span.saturating_mul(4) / 5
-}
-
-fn for_time(time: Option<Duration>) -> String {
-    time.map_or_else(|| "for ever".to_owned(), |time| format!("for {}", show_duration(time)))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod error;
 mod expand;
 mod facts;
 mod provider;
+mod queue;
 mod reader;
 mod receiver;
 mod routes;
@@ -32,8 +33,9 @@ pub use self::{
     check::{Finding, Level, Report},
     error::{ConfigError, Problem},
     provider::{ProviderKind, ProviderSettings, Signature},
+    queue::QueueConfig,
     routes::{HttpTargetConfig, RouteConfig, TargetConfig},
-    sections::{AdminConfig, IngressConfig, JournalConfig, QueueConfig, WorkerConfig},
+    sections::{AdminConfig, IngressConfig, JournalConfig, WorkerConfig},
     sources::SourceConfig,
     value::Rate,
 };
@@ -175,11 +177,16 @@ impl Config {
         let none = DeTable::new();
         let ingress = IngressConfig::read(&root.section("ingress", &none));
         let admin = AdminConfig::read(&root.section("admin", &none));
-        let journal = JournalConfig::read(&root.section("journal", &none));
-        let queue = QueueConfig::read(&root.section("queue", &none));
+        let (journal_table, queue_table) = (root.section("journal", &none), root.section("queue", &none));
+        let journal = JournalConfig::read(&journal_table);
+        let queue = QueueConfig::read(&queue_table);
+        if !queue.is_embedded() {
+            journal.check_keep(&journal_table);
+        }
         let worker = WorkerConfig::read(&root.section("worker", &none));
         let mask = sources::mask(root);
         let (sources, declared) = sources::read(root.sections("source"));
+        queue.check_deadlines(&queue_table, &sources);
         if declared.is_empty() && !root.has("source") {
             root.problem(
                 "source",

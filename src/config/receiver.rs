@@ -1,10 +1,10 @@
 //! A configuration becomes a receiver.
 
-use super::{Config, HttpTargetConfig, TargetConfig};
+use super::{Config, HttpTargetConfig, QueueConfig, TargetConfig};
 use crate::{
     ingress::Limits,
     provider::{Mask, Secrets},
-    receiver::{Builder, Receiver},
+    receiver::{Builder, Queue, Receiver},
     target::{ExecTarget, HttpOptions, LogTarget, Rate, Target, TargetError},
 };
 
@@ -34,7 +34,9 @@ impl Config {
             .shutdown_times(ingress.drain, ingress.shutdown_grace)
             .retention(journal.retention, journal.retention_failed)
             .max_size(journal.max_size)
+            .queue(self.queue())
             .concurrency(self.worker.concurrency)
+            .max_crashes(self.worker.max_crashes)
             .mask(mask);
         for source in &self.sources {
             builder = builder.source(&source.name, source.source.clone());
@@ -45,6 +47,14 @@ impl Config {
             builder = builder.target(route.route.clone(), target);
         }
         Ok(builder)
+    }
+
+    fn queue(&self) -> Queue {
+        match &self.queue {
+            QueueConfig::Embedded => Queue::Embedded,
+            #[cfg(feature = "redis")]
+            QueueConfig::Redis(redis) => redis.clone().keep(self.journal.keep).into(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The sections that stand once in a file: `[ingress]`, `[admin]`, `[journal]`, `[queue]`, `[worker]`.
+//! The sections that stand once in a file: `[ingress]`, `[admin]`, `[journal]`, `[worker]`.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -8,7 +8,7 @@ use std::{
 
 use reqwest::Url;
 
-use super::{entry::Zero, reader::Table, secrets::secrets};
+use super::{entry::Zero, reader::Table, secrets::secrets, value::show_duration};
 use crate::provider::Secret;
 
 /// `[ingress]`: where deliveries come in.
@@ -209,70 +209,23 @@ impl JournalConfig {
         table.finish();
         config
     }
-}
 
-/// `[queue]`: where jobs wait.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum QueueConfig {
-    /// In the journal itself: one machine, nothing to install.
-    #[default]
-    Embedded,
-}
-
-impl QueueConfig {
-    pub(super) fn read(table: &Table<'_, '_>) -> Self {
-        let urls = table.get("url").map(|it| it.texts("\"embedded\"")).unwrap_or_default();
-        let embedded = match urls.as_slice() {
-            [] => true,
-            [one] => one.value == "embedded",
-            _ => false,
-        };
-        if !embedded {
-            // The URL is not shown: it may hold a password.
-            let redis = urls
-                .iter()
-                .any(|url| url.value.starts_with("redis://") || url.value.starts_with("rediss://"));
-            let found = if redis { "asks for Redis" } else { "is not understood" };
-            table.problem(
-                "url",
-                format!("{found}, but this build has only the embedded queue; expected url = \"embedded\""),
-            );
-        }
-        let only_redis = |key, wanted: bool, default: &str| {
-            if wanted && embedded {
-                let why = "has no meaning on the embedded queue";
-                table.problem(key, format!("{why}; leave it out, or write {key} = {default}"));
+    /// Complains about deliveries that would be forgotten while they may still be offered to Redis again.
+    pub(super) fn check_keep(&self, table: &Table<'_, '_>) {
+        for (key, retention) in [("retention", self.retention), ("retention_failed", self.retention_failed)] {
+            if let Some(time) = retention.filter(|time| *time < self.keep) {
+                let (time, keep) = (show_duration(time), show_duration(self.keep));
+                table.problem(
+                    key,
+                    format!(
+                        "{time} is shorter than keep = \"{keep}\": a Redis that has lost writes is offered all \
+                         deliveries of that time again, and would run those that it has forgotten; expected at least \
+                         {keep}, or a shorter keep"
+                    ),
+                );
             }
-        };
-        let topology = table.get("topology").and_then(|it| {
-            it.choice(&[
-                ("single", Topology::Single),
-                ("sentinel", Topology::Other),
-                ("cluster", Topology::Other),
-            ])
-        });
-        only_redis("topology", matches!(topology, Some(Topology::Other)), "\"single\"");
-        let both = table.get("ack").and_then(|it| it.choice(&[("journal", false), ("both", true)]));
-        only_redis("ack", both == Some(true), "\"journal\"");
-        if let Some(value) = table.get("ack_timeout") {
-            value.duration(Zero::Refused);
         }
-        let replicas = table.get("wait_replicas").and_then(|it| it.count(0..=100));
-        only_redis("wait_replicas", replicas.is_some_and(|count| count > 0), "0");
-        let aof = table.get("wait_aof").and_then(|it| it.flag());
-        only_redis("wait_aof", aof == Some(true), "false");
-        let lanes = table.get("lanes").and_then(|it| it.count(1..=1024));
-        only_redis("lanes", lanes.is_some_and(|lanes| lanes > 1), "1");
-        table.finish();
-        Self::Embedded
     }
-}
-
-#[derive(Clone, Copy)]
-enum Topology {
-    Single,
-    Other,
 }
 
 /// `[worker]`: how jobs are run.

@@ -25,6 +25,7 @@ use super::{
     limits::Limits,
     paths::{Found, Paths},
     refused::{RefusedLog, RefusedRequest},
+    unacknowledged::Unacknowledged,
 };
 use crate::{
     clock::{self, Clock},
@@ -68,6 +69,7 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) live: Live,
     refused: Arc<RefusedLog>,
+    pub(super) unacknowledged: Unacknowledged,
     clock: Arc<dyn Clock>,
     room: Room,
     pub(super) limits: Limits,
@@ -93,6 +95,7 @@ impl Ingress {
             metrics,
             live,
             refused,
+            unacknowledged: Unacknowledged::default(),
             clock,
             room: Room::new(limits.buffered_bytes),
             limits,

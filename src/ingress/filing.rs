@@ -91,12 +91,16 @@ async fn file(shared: Arc<Shared>, inlet: Arc<Inlet>, delivery: NewDelivery, beg
         }
         Ok(Accepted::Duplicate { original }) => {
             totals.duplicate.inc();
-            // Only what is durable counts as the original, and what is durable was answered with success.
-            totals.duplicate_after_ack.inc();
+            // Only what is durable counts as the original, and what is durable was answered with success, unless the
+            // answer had to come before it was.
+            if !shared.unacknowledged.take(original) {
+                totals.duplicate_after_ack.inc();
+            }
             ("duplicate", Some(original), success(&inlet, original))
         }
         Err(error) => {
             totals.failed.inc();
+            shared.unacknowledged.add(id);
             tracing::debug!(source = %inlet.name, %error, "not stored");
             ("failed", None, empty(StatusCode::SERVICE_UNAVAILABLE))
         }

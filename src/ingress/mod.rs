@@ -20,6 +20,7 @@ mod paths;
 mod refused;
 #[cfg(test)]
 mod tests;
+mod unacknowledged;
 
 pub use self::limits::Limits;
 #[cfg(all(test, feature = "admin"))]

@@ -5,8 +5,15 @@
 
 #[cfg(test)]
 mod conformance;
+mod listing;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(test, feature = "redis"))]
+mod relay;
+mod replay;
 mod sqlite;
+mod stored;
 
 use std::{
     sync::Arc,
@@ -21,10 +28,20 @@ pub(crate) use self::record::{
     AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, EventRecord, Filter, ItemState, JobRecord,
     JobState, Page, Stats,
 };
+#[cfg(all(feature = "redis", feature = "cli"))]
+pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity};
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::{Redis, RedisOptions, Topology};
+#[cfg(feature = "redis")]
+pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
+#[cfg(all(feature = "redis", feature = "cli"))]
+pub(crate) use self::relay::{Drained, drain as drain_journals};
 pub use self::sqlite::OpenError;
-#[cfg(feature = "cli")]
-pub(crate) use self::sqlite::create_private_folder;
+#[cfg(feature = "redis")]
+pub(crate) use self::sqlite::Outbox;
 pub(crate) use self::sqlite::{Sqlite, SqliteOptions};
+#[cfg(feature = "cli")]
+pub(crate) use self::sqlite::{create_private_folder, is_in_use};
 use crate::{
     clock::Timestamp,
     delivery::{DedupeKey, DeliveryId, JobId},
@@ -89,6 +106,30 @@ pub(crate) trait Store: Send + Sync + 'static {
 
     /// Whether the store can commit durably now.
     fn health(&self) -> Health;
+
+    /// How far this process's relay is behind.
+    fn relay(&self) -> RelayState {
+        RelayState::default()
+    }
+}
+
+/// A store that many machines share, and that a relay fills from a local journal.
+#[async_trait]
+pub(crate) trait Shared: Store {
+    /// Stores those of a batch that are not known yet, in this order. May be repeated with the same deliveries, and is
+    /// whenever its answer did not come: what it knows by its own id is answered as a duplicate of itself, and counted
+    /// nowhere. An empty batch touches every lane: it only asks which copy of the data is there.
+    async fn take_in(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError>;
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone)]
+pub(crate) struct TakenIn {
+    /// One answer for each delivery.
+    pub(crate) answers: Vec<Result<Accepted, StoreError>>,
+    /// Which copy of the data took it: for each lane that was touched, the replication id of its server. When a lane's
+    /// id is another than last time, writes that were confirmed before may be lost.
+    pub(crate) histories: Vec<(u32, String)>,
 }
 
 /// A delivery on its way into the store.
@@ -215,7 +256,8 @@ pub(crate) enum Discarded {
     NotWaiting(JobState),
 }
 
-/// How long ended deliveries are kept; `None`: for ever.
+/// How long ended deliveries are kept, counted from the end of their last job (one without jobs: from when it came);
+/// `None`: for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Retention {
     /// Those whose jobs are all done or discarded.
@@ -230,6 +272,38 @@ pub(crate) struct Swept {
     pub(crate) dedupe_keys: usize,
     /// Whether the sweep has come round to where it began.
     pub(crate) finished: bool,
+}
+
+/// How far the way from the journal to a shared queue is behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct RelayState {
+    /// Deliveries that are acknowledged and not yet known to be in the shared queue.
+    pub(crate) backlog: u64,
+    /// For how long the oldest of them has waited; zero if there is none.
+    pub(crate) oldest: Duration,
+    /// Whether the shared queue takes deliveries now.
+    pub(crate) queue: QueueState,
+}
+
+/// Whether a shared queue can be reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum QueueState {
+    /// There is none: the journal is the queue.
+    #[default]
+    Off,
+    Up,
+    Down,
+}
+
+impl QueueState {
+    /// The state's name: `up`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,12 +7,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Background, BuildError, Receiver, Settings, sweeper};
+use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
 use crate::{
     delivery::IdGenerator,
     handler::{FunctionHandler, Handler, HandlerFn, SharedHandler},
     ingress::{Ingress, IngressContext, Limits, RefusedLog},
-    journal::{Sqlite, SqliteOptions, Store},
     live::Live,
     metrics::Metrics,
     route::{Pattern, RetryPolicy, Route, SourceFilter},
@@ -158,7 +157,7 @@ impl<S> Builder<S> {
         self
     }
 
-    /// How long ended deliveries are kept, those that failed (dead jobs, unrouted events, quarantined) apart; `None`:
+    /// How long deliveries are kept after their last job has ended, those that failed (dead jobs, unrouted events, quarantined) apart; `None`:
     /// for ever. 30 and 90 days where nothing is said.
     pub fn retention(mut self, done: Option<Duration>, failed: Option<Duration>) -> Self {
         self.settings.retention = crate::journal::Retention { done, failed };
@@ -171,9 +170,30 @@ impl<S> Builder<S> {
         self
     }
 
+    /// Where jobs wait. In the journal itself where nothing is said.
+    pub fn queue(mut self, queue: impl Into<Queue>) -> Self {
+        self.settings.queue = queue.into();
+        self
+    }
+
+    /// What this process does. Everything where nothing is said.
+    pub fn role(mut self, role: Role) -> Self {
+        self.settings.takes_in = role.takes_in();
+        self.settings.runs_jobs = role.runs_jobs();
+        self
+    }
+
+    /// Neither takes anything in nor runs jobs: for whoever only looks.
     #[cfg(feature = "cli")]
-    pub(crate) fn workers(mut self, run: bool) -> Self {
-        self.settings.workers = run;
+    pub(crate) fn idle(mut self) -> Self {
+        self.settings.takes_in = false;
+        self.settings.runs_jobs = false;
+        self
+    }
+
+    /// After how many crashes of its process a job ends as dead. 5 where nothing is said.
+    pub fn max_crashes(mut self, crashes: u32) -> Self {
+        self.settings.max_crashes = crashes.max(1);
         self
     }
 
@@ -201,6 +221,22 @@ impl<S> Builder<S> {
 }
 
 impl Builder<()> {
+    /// Moves what the data folder's journals hold to the shared queue, until nothing is left or the time is over; `tell`
+    /// is told how far it has come. `None` where the queue is the journal itself.
+    #[cfg(all(feature = "redis", feature = "cli"))]
+    pub(crate) async fn drain(
+        self,
+        give_up_at: Option<std::time::Instant>,
+        tell: impl FnMut(&crate::journal::Drained) + Send,
+    ) -> Result<Option<crate::journal::Drained>, BuildError> {
+        match &self.settings.queue {
+            Queue::Embedded => Ok(None),
+            Queue::Redis(queue) => {
+                Box::pin(store::drain(&self.settings, queue, give_up_at, tell)).await.map(Some)
+            }
+        }
+    }
+
     /// Opens the journal and starts the workers. To be called inside a Tokio runtime.
     ///
     /// # Errors
@@ -219,12 +255,16 @@ impl Builder<()> {
                 route: pending.route,
             })
             .collect();
-        let sqlite = open_journal(&settings).await?;
         let ids = IdGenerator::new().map_err(|error| BuildError::Random(error.to_string()))?;
-        ids.skip_past(sqlite.last_seq());
-        let store: Arc<dyn Store> = Arc::new(sqlite);
         let plain_routes: Arc<[Route]> = routes.iter().map(|handled| handled.route.clone()).collect();
         let (metrics, live, refused) = (Metrics::new(), Live::new(), Arc::<RefusedLog>::default());
+        // Boxed: what opens a store is deep, and would weigh on every future that a receiver is built in.
+        let opened = Box::pin(store::open(&settings, &metrics, &live)).await?;
+        ids.skip_past(opened.last_seq);
+        let closing = opened.closing(&settings);
+        #[cfg(feature = "admin")]
+        let ask_redis = opened.ask_redis();
+        let store = opened.store;
         let ingress = Ingress::new(IngressContext {
             sources: sources.iter().map(|(name, source)| (name.as_str().into(), source.clone())).collect(),
             routes: plain_routes.clone(),
@@ -240,7 +280,7 @@ impl Builder<()> {
         let draining = Arc::new(AtomicBool::new(false));
         #[cfg(feature = "admin")]
         let admin = {
-            let (health, works, mask) = (health.clone(), settings.workers, settings.mask.clone());
+            let (health, works, mask) = (health.clone(), settings.runs_jobs, settings.mask.clone());
             crate::admin::router(crate::admin::AdminContext {
                 store: store.clone(),
                 sources: Arc::new(sources.into_iter().collect::<HashMap<_, _>>()),
@@ -250,12 +290,13 @@ impl Builder<()> {
                 live: live.clone(),
                 clock: clock.clone(),
                 workers: Arc::new(move || if works { health.trouble() } else { None }),
+                redis: ask_redis,
                 token: settings.admin.as_ref().map(|(_, token)| token.clone()).unwrap_or_default(),
                 mask: Arc::new(move |body: &[u8]| mask.apply(body).into_owned()),
                 draining: draining.clone(),
             })
         };
-        let workers = settings.workers.then(|| {
+        let workers = settings.runs_jobs.then(|| {
             let runner = Arc::new(Runner {
                 store: store.clone(),
                 dispatcher: Arc::new(Dispatcher::new(routes, settings.concurrency)),
@@ -264,7 +305,8 @@ impl Builder<()> {
                 clock,
                 mask: settings.mask.clone(),
                 giving_back: GivingBack::default(),
-                renew_every: LEASE / 3,
+                leases: crate::worker::Leases::default(),
+                renew_every: store::LEASE / 3,
                 #[cfg(test)]
                 worker_dies: false.into(),
             });
@@ -285,25 +327,9 @@ impl Builder<()> {
             admin,
             workers,
             sweeper,
+            closing,
             store,
         })
-    }
-}
-
-/// How long a claim lasts without being renewed.
-const LEASE: Duration = Duration::from_secs(30);
-
-async fn open_journal(settings: &Settings) -> Result<Sqlite, BuildError> {
-    let options = SqliteOptions {
-        max_size: settings.max_size,
-        max_crashes: settings.max_crashes,
-        lease: LEASE,
-        ..SqliteOptions::new(&settings.data_dir)
-    };
-    let clock = settings.clock.clone();
-    match tokio::task::spawn_blocking(|| Sqlite::open(options, clock)).await {
-        Ok(opened) => Ok(opened?),
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }
 

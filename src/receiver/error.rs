@@ -39,9 +39,16 @@ pub enum BuildError {
         /// What that sends.
         known: String,
     },
+    /// The embedded queue is one process' own.
+    #[error("a worker alone needs a queue that machines share; give it Redis, or let one process do both")]
+    WorkerWithoutRedis,
     /// The journal can't be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
+    /// The queue in Redis is laid out otherwise than the options say, or they make no sense.
+    #[cfg(feature = "redis")]
+    #[error("{0}")]
+    Redis(String),
     /// The system has no randomness to offer.
     #[error("the system's random numbers can't be read: {0}")]
     Random(String),

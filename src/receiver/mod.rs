@@ -2,7 +2,9 @@
 
 mod builder;
 mod error;
+mod queue;
 mod settings;
+mod store;
 mod sweeper;
 
 use std::{
@@ -20,11 +22,14 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::settings::Settings;
+#[cfg(feature = "redis")]
+pub use self::queue::RedisQueue;
 pub use self::{
     builder::Builder,
     error::{BuildError, ServeError},
+    queue::{Queue, Role},
 };
+use self::{settings::Settings, store::Closing};
 use crate::{
     ingress::{self, Ingress, Listener},
     journal::Store,
@@ -44,6 +49,7 @@ pub struct Receiver {
     admin: axum::Router,
     workers: Option<Background>,
     sweeper: Background,
+    closing: Closing,
     /// Closes when nobody uses it any more.
     store: Arc<dyn Store>,
 }
@@ -51,7 +57,8 @@ pub struct Receiver {
 /// A receiver whose sockets are bound: its addresses are known, and nothing is accepted yet.
 pub struct Bound {
     receiver: Receiver,
-    listener: Listener,
+    /// `None` where the role takes nothing in.
+    listener: Option<Listener>,
     #[cfg(feature = "admin")]
     admin: Option<tokio::net::TcpListener>,
 }
@@ -93,8 +100,9 @@ impl Receiver {
     )]
     pub async fn bind(self) -> Result<Bound, ServeError> {
         let address = self.settings.listen;
-        let listener =
-            Listener::inherit_or_bind(address).map_err(|source| ServeError::Listen { address, source })?;
+        let bind = || Listener::inherit_or_bind(address);
+        let listener = self.settings.takes_in.then(bind).transpose();
+        let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
         #[cfg(feature = "admin")]
         let admin = match &self.settings.admin {
             Some((address, _)) => Some(
@@ -128,6 +136,7 @@ impl Receiver {
             workers.end().await;
         }
         self.sweeper.end().await;
+        self.closing.close().await;
     }
 }
 
@@ -135,14 +144,21 @@ impl Bound {
     /// The address at which deliveries come in.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The system does not say, or the [role](Role) takes nothing in.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        let nowhere = || std::io::Error::new(std::io::ErrorKind::NotConnected, "a worker takes nothing in");
+        self.listener.as_ref().ok_or_else(nowhere)?.local_addr()
+    }
+
+    /// Whether its role takes deliveries in.
+    #[cfg(feature = "cli")]
+    pub(crate) fn takes_in(&self) -> bool {
+        self.listener.is_some()
     }
 
     /// Whether a supervisor keeps the socket open over restarts.
     pub fn is_inherited(&self) -> bool {
-        self.listener.inherited
+        self.listener.as_ref().is_some_and(|listener| listener.inherited)
     }
 
     /// The address of the admin listener, if there is one.
@@ -170,26 +186,30 @@ impl Bound {
             let router = receiver.admin.clone();
             tokio::spawn(serve_admin(listener, router, stopped.clone()))
         });
-        let inherited = listener.inherited;
+        let draining_time = listener.as_ref().is_some_and(|listener| !listener.inherited);
         let draining = receiver.draining.clone();
         let mut workers = None;
-        let Receiver { ingress, live, workers: running, sweeper, store, .. } = receiver;
+        let Receiver { ingress, live, workers: running, sweeper, closing, store, .. } = receiver;
         let stopping = async {
             let drain = shutdown.await;
             draining.store(true, Ordering::SeqCst);
-            if !inherited {
+            if draining_time {
                 tracing::info!(?drain, "shutting down: still accepting while load balancers look away");
                 tokio::time::sleep(drain).await;
             }
             // The jobs under way and the requests under way end at the same time.
             workers = running.map(|running| tokio::spawn(running.end()));
         };
-        ingress::serve(listener, ingress, stopping).await;
+        match listener {
+            Some(listener) => ingress::serve(listener, ingress, stopping).await,
+            None => stopping.await,
+        }
         if let Some(workers) = workers {
             // It ends by itself; a panic in there has been reported.
             let _ = workers.await;
         }
         sweeper.end().await;
+        closing.close().await;
         live.close();
         // Without a receiver there is no admin listener to stop.
         let _ = stop.send(true);
@@ -210,7 +230,7 @@ impl fmt::Debug for Receiver {
 
 impl fmt::Debug for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bound").field("listener", &self.listener.local_addr()).finish_non_exhaustive()
+        f.debug_struct("Bound").field("listener", &self.local_addr()).finish_non_exhaustive()
     }
 }
 

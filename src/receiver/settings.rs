@@ -1,5 +1,6 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use super::Queue;
 use crate::{
     clock::{Clock, SystemClock},
     ingress::Limits,
@@ -18,7 +19,9 @@ pub(super) struct Settings {
     pub(super) drain: Duration,
     pub(super) shutdown_grace: Duration,
     pub(super) concurrency: usize,
-    pub(super) workers: bool,
+    pub(super) queue: Queue,
+    pub(super) takes_in: bool,
+    pub(super) runs_jobs: bool,
     pub(super) retention: Retention,
     pub(super) max_size: u64,
     pub(super) max_crashes: u32,
@@ -38,7 +41,9 @@ impl Default for Settings {
             drain: Duration::ZERO,
             shutdown_grace: Duration::from_secs(25),
             concurrency: 64,
-            workers: true,
+            queue: Queue::Embedded,
+            takes_in: true,
+            runs_jobs: true,
             retention: Retention { done: Some(30 * DAY), failed: Some(90 * DAY) },
             max_size: 10 << 30,
             max_crashes: 5,

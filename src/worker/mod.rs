@@ -7,6 +7,7 @@
 mod backend;
 mod dispatch;
 mod health;
+mod leases;
 mod retry;
 mod run;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use self::{backend::ClaimFeed, run::run_job};
 pub(crate) use self::{
     dispatch::{Dispatcher, HandledRoute},
     health::WorkerHealth,
+    leases::Leases,
     run::{GivingBack, Runner},
 };
 
@@ -36,6 +38,9 @@ pub(crate) async fn run(
     let (cut_off, _) = watch::channel(false);
     let dispatcher = runner.dispatcher.clone();
     let alarm = tokio::spawn(wake_when_room_returns(runner.clone()));
+    let renewing = runner.clone();
+    let renewal =
+        tokio::spawn(async move { renewing.leases.renew(&*renewing.store, renewing.renew_every).await });
     let (worker_runner, worker_cut_off) = (runner.clone(), cut_off.clone());
     let seen = health.clone();
     let monitor = Monitor::new()
@@ -72,6 +77,7 @@ pub(crate) async fn run(
         tracing::error!(%error, "the workers ended with an error");
     }
     alarm.abort();
+    renewal.abort();
     runner.giving_back.finish().await;
     health.stopped();
 }

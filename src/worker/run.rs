@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use apalis_core::{error::BoxDynError, task::data::Data};
+use apalis_core::{
+    error::BoxDynError,
+    task::{data::Data, task_id::TaskId},
+};
 use futures_util::FutureExt;
 use tokio::sync::watch;
 
-use super::{Dispatcher, HandledRoute, retry};
+use super::{Dispatcher, HandledRoute, Leases, retry};
 use crate::{
     clock::{self, Clock},
     delivery::JobId,
@@ -32,7 +35,9 @@ pub(crate) struct Runner {
     pub(crate) clock: Arc<dyn Clock>,
     /// Hides in errors what is hidden in payloads: a target's error may quote the payload.
     pub(crate) mask: Mask,
-    /// How often a lease is renewed while its handler runs.
+    /// The leases of the jobs that run.
+    pub(crate) leases: Leases,
+    /// How often these are renewed.
     pub(crate) renew_every: Duration,
     /// Gives back what was claimed and never started, after a worker has ended.
     pub(crate) giving_back: GivingBack,
@@ -72,6 +77,7 @@ enum Ended {
 /// so apalis only ever sees success.
 pub(super) async fn run_job(
     claimed: ClaimedJob,
+    task: TaskId,
     Data(runner): Data<Arc<Runner>>,
     Data(cut_off): Data<watch::Receiver<bool>>,
 ) -> Result<(), BoxDynError> {
@@ -80,7 +86,7 @@ pub(super) async fn run_job(
         // The store claims only what the dispatcher names.
         return Ok(());
     };
-    let job = job_of(claimed, route);
+    let job = job_of(task.to_uuid().into(), claimed, route);
     let (id, number) = (job.id, job.attempt.number);
     let began = clock::instant();
     let ended = runner.attempt(route, job, &lease, cut_off.clone()).await;
@@ -132,29 +138,21 @@ impl Runner {
         tokio::pin!(future);
         let limit = tokio::time::sleep(route.route.timeout);
         tokio::pin!(limit);
-        let renewal = tokio::time::sleep(self.renew_every);
-        tokio::pin!(renewal);
-        loop {
-            // Biased: most handlers end at once, and then no timer is ever armed.
-            tokio::select! {
-                biased;
-                result = &mut future => {
-                    return settle(result.unwrap_or_else(|panic| Err(HandlerError::retry(panic_text(&*panic)))));
-                }
-                () = &mut limit => {
-                    let text = format!("the handler took longer than its time limit of {:?}", route.route.timeout);
-                    return settle(Err(HandlerError::retry(text)));
-                }
-                () = &mut renewal => {
-                    if self.lease_is_lost(lease).await {
-                        return Ended::LeaseLost;
-                    }
-                    renewal.as_mut().reset((clock::instant() + self.renew_every).into());
-                }
-                () = told(&mut cut_off) => {
-                    let error = "cut off by an orderly shutdown; it runs again after the restart".to_owned();
-                    return Ended::Settle(Outcome::Retry { after: Duration::ZERO, error });
-                }
+        let held = self.leases.hold(lease);
+        // Biased: most handlers end at once, and then no timer is ever armed.
+        tokio::select! {
+            biased;
+            result = &mut future => {
+                settle(result.unwrap_or_else(|panic| Err(HandlerError::retry(panic_text(&*panic)))))
+            }
+            () = &mut limit => {
+                let text = format!("the handler took longer than its time limit of {:?}", route.route.timeout);
+                settle(Err(HandlerError::retry(text)))
+            }
+            () = held.lost() => Ended::LeaseLost,
+            () = told(&mut cut_off) => {
+                let error = "cut off by an orderly shutdown; it runs again after the restart".to_owned();
+                Ended::Settle(Outcome::Retry { after: Duration::ZERO, error })
             }
         }
     }
@@ -175,17 +173,6 @@ impl Runner {
             Outcome::Dead { error } => Outcome::Dead { error: hidden(error) },
             Outcome::Discarded { reason } => Outcome::Discarded { reason: hidden(reason) },
             other => other,
-        }
-    }
-
-    async fn lease_is_lost(&self, lease: &Lease) -> bool {
-        match self.store.renew(vec![lease.clone()]).await {
-            Ok(lost) => !lost.is_empty(),
-            // Out of reach is not lost: the next renewal tells.
-            Err(error) => {
-                tracing::warn!(%error, "a lease could not be renewed");
-                false
-            }
         }
     }
 
@@ -220,10 +207,10 @@ async fn told(word: &mut watch::Receiver<bool>) {
     }
 }
 
-fn job_of(claimed: ClaimedJob, route: &HandledRoute) -> Job {
+fn job_of(id: JobId, claimed: ClaimedJob, route: &HandledRoute) -> Job {
     let event_id = claimed.lease.delivery.event(claimed.lease.event);
     Job {
-        id: event_id.job(&route.name),
+        id,
         route: route.name.clone(),
         event_id,
         delivery_id: claimed.lease.delivery,

@@ -5,9 +5,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::{
-    clock::{self, Clock, SystemClock},
+    clock::{self, Clock, ManualClock, SystemClock, Timestamp},
     delivery::IdGenerator,
-    handler::{Capacity, Handler, HandlerError, Job},
+    handler::{Capacity, Handler, HandlerError, Job, SharedHandler},
     journal::{JobState, NewContent, NewDelivery, NewEvent, Sqlite, SqliteOptions},
     live::Live,
     metrics::Metrics,
@@ -33,6 +33,20 @@ impl Handler for Sink {
     }
 }
 
+/// Blocks its thread until it is told to go on, as a handler should not do and some do.
+struct Blocking {
+    began: mpsc::UnboundedSender<()>,
+    go_on: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Handler for Blocking {
+    fn handle(&self, _: Job) -> BoxFuture<'static, Result<(), HandlerError>> {
+        self.began.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        Box::pin(async { Ok(()) })
+    }
+}
+
 struct World {
     runner: Arc<Runner>,
     health: Arc<WorkerHealth>,
@@ -44,10 +58,14 @@ struct World {
 
 impl World {
     fn start(routes: Vec<(&str, Sink)>) -> Self {
+        let routes = routes.into_iter().map(|(name, sink)| (name, Arc::new(sink) as SharedHandler));
+        Self::start_at(Arc::new(SystemClock), routes.collect())
+    }
+
+    fn start_at(clock: Arc<dyn Clock>, routes: Vec<(&str, SharedHandler)>) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = Sqlite::open(SqliteOptions::new(data.path()), clock.clone()).unwrap();
-        let routes = routes.into_iter().map(|(name, sink)| HandledRoute {
+        let routes = routes.into_iter().map(|(name, handler)| HandledRoute {
             name: name.into(),
             route: Route {
                 name: name.into(),
@@ -56,7 +74,7 @@ impl World {
                 retry: RetryPolicy::default(),
                 timeout: Route::DEFAULT_TIMEOUT,
             },
-            handler: Arc::new(sink),
+            handler,
         });
         let runner = Arc::new(Runner {
             store: Arc::new(store),
@@ -66,7 +84,8 @@ impl World {
             clock,
             mask: crate::provider::Mask::default(),
             giving_back: GivingBack::default(),
-            renew_every: Duration::from_secs(10),
+            leases: Leases::default(),
+            renew_every: Duration::from_millis(1),
             worker_dies: false.into(),
         });
         let health = Arc::<WorkerHealth>::default();
@@ -145,5 +164,30 @@ async fn a_handler_that_panics_when_asked_for_its_capacity_harms_no_other() {
     world.accept("fine").await;
     jobs.recv().await.unwrap();
     assert_eq!(world.runner.store.stats().await.unwrap().jobs_in(JobState::Queued), 1);
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_blocks_its_thread_keeps_its_lease() {
+    let (began, mut begins) = mpsc::unbounded_channel();
+    let (go_on, told) = std::sync::mpsc::channel();
+    let clock = ManualClock::at(Timestamp::from_seconds(1_767_168_200));
+    let handler = Blocking { began, go_on: told.into() };
+    let world = World::start_at(Arc::new(clock.clone()), vec![("route", Arc::new(handler))]);
+    world.accept("route").await;
+    begins.recv().await.unwrap();
+    let lease = SqliteOptions::new("").lease;
+    let mut rounds = world.runner.leases.rounds.subscribe();
+    for _ in 0..3 {
+        clock.advance(lease.saturating_sub(Duration::from_millis(1)));
+        // A round that began after the clock moved.
+        let enough = *rounds.borrow() + 2;
+        rounds.wait_for(|rounds| *rounds >= enough).await.unwrap();
+    }
+    go_on.send(()).unwrap();
+    while world.runner.store.stats().await.unwrap().jobs_in(JobState::Done) == 0 {
+        assert!(begins.try_recv().is_err(), "the job ran a second time");
+        tokio::task::yield_now().await;
+    }
     world.stop().await;
 }

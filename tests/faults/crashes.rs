@@ -18,7 +18,7 @@ async fn killed_at_random_under_load_nothing_acknowledged_is_lost() {
     let sink = Sink::start().await;
     let setup = Setup::with_sink(&sink);
     let mut service = setup.start().await;
-    let (address, watched) = watch::channel(service.ingress);
+    let (address, watched) = watch::channel(service.ingress());
     let load = Load::start(&watched, 8);
     for round in 1..=20 {
         let before = load.acknowledged();
@@ -28,7 +28,7 @@ async fn killed_at_random_under_load_nothing_acknowledged_is_lost() {
         tokio::time::sleep(Duration::from_millis(millis)).await;
         service.kill().await;
         service = setup.start().await;
-        address.send_replace(service.ingress);
+        address.send_replace(service.ingress());
     }
     let (acknowledged, troubles) = load.stop().await;
     sink.has(&acknowledged).await;
@@ -63,7 +63,7 @@ async fn killed_before_the_sender_has_its_reply_the_retry_is_a_duplicate() {
     let deliveries: Vec<_> = (1..=20).map(delivery).collect();
     for (earlier, request) in deliveries.iter().enumerate() {
         let service = setup.start().await;
-        let mut deaf = Connection::open(service.ingress).await.unwrap();
+        let mut deaf = Connection::open(service.ingress()).await.unwrap();
         deaf.stream.write_all(request).await.unwrap();
         until("the delivery is in the journal", async || {
             service.json("/api/stats").await["deliveries"]["accepted"] == earlier + 1
@@ -74,7 +74,7 @@ async fn killed_before_the_sender_has_its_reply_the_retry_is_a_duplicate() {
     setup.arguments.clear();
     let service = setup.start().await;
     for request in &deliveries {
-        let mut again = Connection::open(service.ingress).await.unwrap();
+        let mut again = Connection::open(service.ingress()).await.unwrap();
         let reply = again.exchange(request).await.unwrap();
         assert!(is_success(&reply), "{reply:?}");
     }

@@ -23,7 +23,7 @@ async fn a_dead_target_with_a_hundred_thousand_jobs_holds_up_no_other_route() {
     let routes =
         route("dead", "product.*", &dead.to_string()) + &route("sink", "stock.*", &sink.address.to_string());
     let service = Setup::with_routes(&routes).start().await;
-    let mut filler = Connection::open(service.ingress).await.unwrap();
+    let mut filler = Connection::open(service.ingress()).await.unwrap();
     for number in 0..WAITING / EVENTS {
         let reply = filler.exchange(&notification(number)).await.unwrap();
         assert_eq!(reply.status, 200, "{reply:?}");
@@ -31,7 +31,7 @@ async fn a_dead_target_with_a_hundred_thousand_jobs_holds_up_no_other_route() {
     assert_eq!(unfinished(&service).await, WAITING);
 
     // Each of these starts while all of those wait: in its turn by itself, not behind them.
-    let mut sender = Connection::open(service.ingress).await.unwrap();
+    let mut sender = Connection::open(service.ingress()).await.unwrap();
     for object in 1..=200 {
         let reply = sender.exchange(&delivery(object)).await.unwrap();
         assert!(is_success(&reply), "{reply:?}");

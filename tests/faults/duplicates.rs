@@ -20,7 +20,7 @@ async fn a_hundred_equal_deliveries_at_once_are_one_event() {
     let together = Arc::new(Barrier::new(SENDERS));
     let mut senders = JoinSet::new();
     for _ in 0..SENDERS {
-        let (request, together, address) = (request.clone(), together.clone(), service.ingress);
+        let (request, together, address) = (request.clone(), together.clone(), service.ingress());
         senders.spawn(async move {
             let mut connection = Connection::open(address).await.unwrap();
             together.wait().await;

@@ -6,6 +6,10 @@
 
 #![cfg(all(unix, feature = "cli"))]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may fail as the test itself")]
+#![cfg_attr(
+    not(feature = "redis"),
+    allow(dead_code, reason = "the tests of the queue in Redis use the rest")
+)]
 
 mod crashes;
 mod dead_target;
@@ -13,6 +17,8 @@ mod disk;
 mod duplicates;
 mod http;
 mod poison;
+#[cfg(feature = "redis")]
+mod redis;
 mod restarts;
 mod sender;
 mod service;

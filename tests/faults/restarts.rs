@@ -9,7 +9,7 @@ async fn restarted_twenty_times_under_load_no_delivery_is_refused() {
     let sink = Sink::start().await;
     let (setup, address) = Setup::with_sink(&sink).inheriting();
     let mut service = setup.start().await;
-    assert_eq!(service.ingress, address);
+    assert_eq!(service.ingress(), address);
     let (_held, watched) = watch::channel(address);
     let load = Load::start(&watched, 8);
     for _ in 0..20 {

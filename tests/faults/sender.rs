@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub(crate) const SECRET: &str = "5d8e1c0f47a94b62b3f0a7c1e9d24680";
+pub(crate) const PATH_SECRET: &str = "a-path-secret-for-these-tests";
 
 /// One delivery, as bytes on the wire: `object` of kind `<entity>.<action>`.
 pub(crate) fn delivery_of(entity: &str, action: &str, object: u64) -> Vec<u8> {
@@ -200,7 +201,7 @@ impl OneByOne {
         let before = traced(&self.trace);
         let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => connection,
-            None => Connection::open(service.ingress).await.unwrap(),
+            None => Connection::open(service.ingress()).await.unwrap(),
         };
         let reply = connection.exchange(&request).await.unwrap();
         if !reply.closes() {

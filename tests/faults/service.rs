@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     PATIENCE,
     http::{Connection, Reply},
-    sender::SECRET,
+    sender::{PATH_SECRET, SECRET},
     sink::Sink,
     until,
 };
@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     data: PathBuf,
     /// The `[[route]]` tables of the configuration.
     routes: String,
+    /// What stands in `[queue]`.
+    queue: String,
     /// What hands the socket over to each new process.
     listener: Option<TcpListener>,
     /// What stands before the command, such as a tracer that becomes no parent of it.
@@ -47,8 +49,8 @@ pub(crate) struct Setup {
 pub(crate) struct Service {
     child: Child,
     pid: Pid,
-    /// Where deliveries come in.
-    pub(crate) ingress: SocketAddr,
+    /// Where deliveries come in, unless it only runs jobs.
+    ingress: Option<SocketAddr>,
     admin: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
 }
@@ -64,12 +66,19 @@ impl Setup {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         let routes = routes.to_owned();
-        Self { folder, data, routes, listener: None, wrapper: Vec::new(), arguments: Vec::new() }
+        let (listener, queue) = (None, String::new());
+        Self { folder, data, routes, queue, listener, wrapper: Vec::new(), arguments: Vec::new() }
     }
 
     /// The same with the journal in this folder.
     pub(crate) fn data_in(mut self, data: PathBuf) -> Self {
         self.data = data;
+        self
+    }
+
+    /// The same with these lines in `[queue]`.
+    pub(crate) fn queued(mut self, queue: &str) -> Self {
+        queue.clone_into(&mut self.queue);
         self
     }
 
@@ -82,7 +91,8 @@ impl Setup {
     }
 
     fn configuration(&self) -> String {
-        let (data, routes) = (self.data.display(), &self.routes);
+        let Self { routes, queue, .. } = self;
+        let data = self.data.display();
         format!(
             r#"
 [ingress]
@@ -94,6 +104,8 @@ listen = "127.0.0.1:0"
 token = "{TOKEN}"
 [journal]
 dir = '{data}'
+[queue]
+{queue}
 [[source]]
 name = "cafe"
 provider = "poster"
@@ -101,7 +113,7 @@ secret = "{SECRET}"
 [[source]]
 name = "erp"
 provider = "kladana"
-path_secret = "a-path-secret-for-these-tests"
+path_secret = "{PATH_SECRET}"
 {routes}
 "#
         )
@@ -166,7 +178,7 @@ impl Service {
         let announced = async {
             while let Some(line) = output.next_line().await.unwrap() {
                 if let Ok(value) = serde_json::from_str::<Value>(&line)
-                    && value.get("listening").is_some()
+                    && value.get("admin").is_some()
                 {
                     return Some(value);
                 }
@@ -180,9 +192,15 @@ impl Service {
         };
         // Whatever else it prints must not block it.
         tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
-        let address = |key: &str| announced[key].as_str().unwrap().trim_start_matches("http://").parse();
-        let (ingress, admin) = (address("listening").unwrap(), address("admin").unwrap());
+        let address =
+            |key: &str| Some(announced[key].as_str()?.trim_start_matches("http://").parse().unwrap());
+        let (ingress, admin) = (address("listening"), address("admin").unwrap());
         Ok(Self { child, pid, ingress, admin, log })
+    }
+
+    /// Where deliveries come in.
+    pub(crate) fn ingress(&self) -> SocketAddr {
+        self.ingress.expect("it takes deliveries in")
     }
 
     /// SIGTERM; waits for the orderly end.

@@ -20,6 +20,8 @@ pub(crate) struct Sink {
 struct Log {
     effects: Mutex<Vec<Effect>>,
     count: watch::Sender<usize>,
+    /// Whether replies are held back.
+    holds: watch::Sender<bool>,
 }
 
 /// One request to the target.
@@ -36,7 +38,11 @@ impl Sink {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let log = Arc::new(Log { effects: Mutex::default(), count: watch::Sender::new(0) });
+        let log = Arc::new(Log {
+            effects: Mutex::default(),
+            count: watch::Sender::new(0),
+            holds: watch::Sender::new(false),
+        });
         let router = Router::new().route("/", post(take)).with_state(log.clone());
         let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, log, server }
@@ -44,6 +50,11 @@ impl Sink {
 
     pub(crate) fn effects(&self) -> Vec<Effect> {
         self.log.effects.lock().unwrap().clone()
+    }
+
+    /// From now on effects are written down and not answered; or they are, those held back too.
+    pub(crate) fn hold(&self, hold: bool) {
+        self.log.holds.send_replace(hold);
     }
 
     /// The objects that took effect.
@@ -63,6 +74,16 @@ impl Sink {
             let lost: Vec<_> = objects.difference(&self.objects()).copied().take(20).collect();
             panic!("acknowledged and never handled, among others: {lost:?}");
         }
+    }
+
+    /// Asserts that every object had one job, and gives back how often each took effect.
+    pub(crate) fn times(&self) -> BTreeMap<u64, usize> {
+        let (mut jobs, mut times) = (BTreeMap::new(), BTreeMap::new());
+        for Effect { object, job, .. } in self.effects() {
+            assert_eq!(jobs.entry(object).or_insert(job.clone()), &job, "object {object} became two jobs");
+            *times.entry(object).or_default() += 1;
+        }
+        times
     }
 
     /// Asserts that every object had one job, that no attempt took effect twice, and gives back the jobs that took
@@ -97,15 +118,27 @@ impl Drop for Sink {
     }
 }
 
+/// Poster says the number itself; at Kladana's it ends the address of what has changed.
+fn object_of(body: &serde_json::Value) -> u64 {
+    body["object_id"].as_u64().unwrap_or_else(|| {
+        let href = body["events"][0]["meta"]["href"].as_str().unwrap();
+        u64::from_str_radix(href.rsplit('-').next().unwrap(), 16).unwrap()
+    })
+}
+
 async fn take(State(log): State<Arc<Log>>, headers: HeaderMap, body: Bytes) {
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let effect = Effect {
-        object: body["object_id"].as_u64().unwrap(),
+        object: object_of(&body),
         job: text("webhook-id"),
         attempt: text("doorbell-attempt").parse().unwrap(),
     };
-    let mut effects = log.effects.lock().unwrap();
-    effects.push(effect);
-    log.count.send_replace(effects.len());
+    {
+        let mut effects = log.effects.lock().unwrap();
+        effects.push(effect);
+        log.count.send_replace(effects.len());
+    }
+    // An error means that the sink is gone.
+    let _ = log.holds.subscribe().wait_for(|holds| !holds).await;
 }

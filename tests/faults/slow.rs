@@ -27,7 +27,7 @@ const IN_TIME: Duration = Duration::from_secs(15);
 async fn five_hundred_dribbling_connections_are_closed_while_good_ones_are_answered() {
     let sink = Sink::start().await;
     let service = Setup::with_sink(&sink).start().await;
-    let (_held, address) = watch::channel(service.ingress);
+    let (_held, address) = watch::channel(service.ingress());
     let load = Load::start(&address, 4);
     until("it acknowledges", async || load.acknowledged() > 0).await;
 
@@ -39,7 +39,7 @@ async fn five_hundred_dribbling_connections_are_closed_while_good_ones_are_answe
     for number in 0..500 {
         // One half dribbles its headers, the other its body.
         let at_once = if number % 2 == 0 { 1 } else { head };
-        dribblers.spawn(dribble(service.ingress, request.clone(), at_once));
+        dribblers.spawn(dribble(service.ingress(), request.clone(), at_once));
     }
     let statuses = timeout(PATIENCE, dribblers.join_all()).await.expect("some are never closed");
     let took = clock::instant() - began;
@@ -92,17 +92,17 @@ async fn a_body_of_a_gibibyte_is_refused_and_costs_no_memory() {
     let sink = Sink::start().await;
     let service = Setup::with_sink(&sink).start().await;
     // What the first delivery takes is not the large body's doing.
-    let mut good = Connection::open(service.ingress).await.unwrap();
+    let mut good = Connection::open(service.ingress()).await.unwrap();
     assert!(is_success(&good.exchange(&delivery(1)).await.unwrap()));
     sink.has(&[1].into()).await;
     let before = service.memory("VmHWM");
 
     let head = "POST /in/cafe HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
-    let mut declared = Connection::open(service.ingress).await.unwrap();
+    let mut declared = Connection::open(service.ingress()).await.unwrap();
     let reply = declared.exchange(format!("{head}content-length: {}\r\n\r\n", 1024 * MIB).as_bytes()).await;
     assert_eq!(reply.unwrap().status, 413);
 
-    let mut endless = Connection::open(service.ingress).await.unwrap();
+    let mut endless = Connection::open(service.ingress()).await.unwrap();
     endless.stream.write_all(format!("{head}transfer-encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
     let (mut reader, mut writer) = endless.stream.into_split();
     let chunk = [b"10000\r\n".as_slice(), &vec![b' '; 1 << 16], b"\r\n"].concat();

@@ -34,7 +34,7 @@ impl Bench {
             let rate = rounds[rounds.len() / 2];
             self.report.figure(
                 Figure::new(NAME, format!("from a backlog of {backlog}"), rate, Unit::PerSecond)
-                    .target(Target::AtLeast(15_000.0)),
+                    .target(Target::AtLeast(self.queue.targets().jobs)),
             );
             rates.push(rate);
         }
@@ -55,7 +55,7 @@ impl Bench {
         let rate = self.work_off_under_load(largest, seconds).await?;
         self.report.figure(
             Figure::new(NAME, format!("from {largest}, {RATE}/s coming in"), rate, Unit::PerSecond)
-                .target(Target::AtLeast(15_000.0)),
+                .target(Target::AtLeast(self.queue.targets().jobs)),
         );
         Ok(())
     }
@@ -63,11 +63,11 @@ impl Bench {
     async fn work_off(&mut self, backlog: u64) -> anyhow::Result<f64> {
         let store = self.waiting_store(backlog).await?;
         self.progress(format!("working off {backlog} jobs"));
-        let mut noop = Noop::start(store.path()).await?;
+        let mut noop = Noop::start(&store).await?;
         let tally = noop.handled(backlog, drain_limit(backlog)).await?;
         noop.stop().await?;
-        self.all_done(store.path(), backlog).await?;
-        self.keep_handled(backlog, store);
+        self.all_done(&store, backlog).await?;
+        self.keep_handled(backlog, store).await?;
         Ok(tally.per_second())
     }
 
@@ -75,13 +75,13 @@ impl Bench {
     async fn work_off_under_load(&mut self, backlog: u64, seconds: u64) -> anyhow::Result<f64> {
         let store = self.waiting_store(backlog).await?;
         self.progress(format!("working off {backlog} jobs while others come in"));
-        let mut noop = Noop::start(store.path()).await?;
+        let mut noop = Noop::start(&store).await?;
         let outcome = self.load(NAME, noop.ingress, Shape::Open { rate: RATE, seconds }).await;
         let tally = noop.tally().await?;
         let all = backlog + outcome?.acked;
         noop.handled(all, drain_limit(all)).await?;
         noop.stop().await?;
-        self.all_done(store.path(), all).await?;
+        self.all_done(&store, all).await?;
         ensure!(
             all.saturating_sub(tally.handled) >= backlog / 20,
             "the backlog of {backlog} was gone before the {seconds} s of load were over, so they say nothing"

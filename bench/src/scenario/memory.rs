@@ -3,10 +3,11 @@ use std::{pin::pin, time::Duration};
 use anyhow::Context as _;
 
 use crate::{
+    poster,
     product::{Doorbell, NOOP_ROUTE, Noop, OTHER_ROUTE, Role},
     report::{Figure, Target, Unit},
     scenario::{Bench, Shape},
-    store::drain_limit,
+    store::{Store, drain_limit},
 };
 
 const NAME: &str = "memory";
@@ -17,31 +18,38 @@ const REST: Duration = Duration::from_secs(3);
 /// How often memory is read under load.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Deliveries a second under which memory should not grow: more than an hour's load in a tenth of the time.
-const RATE: u32 = 10_000;
-
 impl Bench {
-    /// Resident memory at rest, with many jobs waiting, and its growth under load.
+    /// Resident memory at rest, with many jobs waiting, and its growth under load; and what a waiting job takes in
+    /// Redis.
     pub(super) async fn memory(&mut self) -> anyhow::Result<()> {
-        let store = self.empty_store()?;
-        let at_rest = self.resting(store.path(), NOOP_ROUTE).await?;
+        let mut store = self.empty_store().await?;
+        let at_rest = self.resting(&store, NOOP_ROUTE).await?;
         self.report
             .figure(Figure::new(NAME, "at rest", at_rest, Unit::Megabytes).target(Target::Below(40.0)));
+        let redis_at_rest = used_by_redis(&mut store).await?;
+        drop(store);
 
         let backlog = self.size.backlog;
         // Workers run, but none has the route of these jobs, so they stay.
-        let store = self.waiting_store(backlog).await?;
-        let waiting = self.resting(store.path(), OTHER_ROUTE).await?;
+        let mut store = self.waiting_store(backlog).await?;
+        let waiting = self.resting(&store, OTHER_ROUTE).await?;
         self.report.figure(
             Figure::new(NAME, format!("with {backlog} jobs waiting"), waiting, Unit::Megabytes)
                 .target(Target::Below(100.0)),
         );
+        if let Some((with_jobs, without)) = used_by_redis(&mut store).await?.zip(redis_at_rest) {
+            let over_body = each(with_jobs.saturating_sub(without), backlog) - poster::body_bytes();
+            self.report.figure(
+                Figure::new(NAME, "a job in Redis, over its body", over_body, Unit::Bytes)
+                    .target(Target::AtMost(1024.0)),
+            );
+        }
         drop(store);
         self.growth().await
     }
 
     /// What a service takes that has nothing to do.
-    async fn resting(&mut self, store: &std::path::Path, route: &str) -> anyhow::Result<f64> {
+    async fn resting(&mut self, store: &Store, route: &str) -> anyhow::Result<f64> {
         let program = self.doorbell().await?;
         let mut doorbell = Doorbell::start(&program, store, Role::All, route).await?;
         tokio::time::sleep(REST).await;
@@ -55,13 +63,14 @@ impl Bench {
         if !self.has_receiver("memory, growth under load") {
             return Ok(());
         }
-        let seconds = (self.size.growth / u64::from(RATE)).max(4);
-        let store = self.empty_store()?;
-        let mut noop = Noop::start(store.path()).await?;
-        self.progress(format!("{RATE} deliveries a second for {seconds} s"));
+        let rate = self.queue.growth_rate();
+        let seconds = (self.size.growth / u64::from(rate)).max(4);
+        let store = self.empty_store().await?;
+        let mut noop = Noop::start(&store).await?;
+        self.progress(format!("{rate} deliveries a second for {seconds} s"));
         let mut samples = Vec::new();
         let acked = {
-            let mut load = pin!(self.load(NAME, noop.ingress, Shape::Open { rate: RATE, seconds }));
+            let mut load = pin!(self.load(NAME, noop.ingress, Shape::Open { rate, seconds }));
             loop {
                 tokio::select! {
                     outcome = &mut load => break outcome?.acked,
@@ -76,7 +85,7 @@ impl Bench {
         // The first quarter fills caches; from then on nothing should grow.
         let quarter = samples.len() / 4;
         let (early, late) = (middle(&samples[quarter..2 * quarter]), middle(&samples[3 * quarter..]));
-        let deliveries = seconds * u64::from(RATE);
+        let deliveries = seconds * u64::from(rate);
         self.report.figure(
             Figure::new(
                 NAME,
@@ -89,6 +98,19 @@ impl Bench {
         self.report.figure(Figure::new(NAME, "the most under this load", peak, Unit::Megabytes));
         Ok(())
     }
+}
+
+/// The bytes that the store's Redis has given out; `None` without one.
+async fn used_by_redis(store: &mut Store) -> anyhow::Result<Option<u64>> {
+    match store.redis() {
+        Some(server) => Ok(Some(server.used_memory().await?)),
+        None => Ok(None),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes far below 2^52")]
+fn each(bytes: u64, jobs: u64) -> f64 {
+    bytes as f64 / jobs as f64
 }
 
 fn middle(samples: &[f64]) -> f64 {

@@ -3,7 +3,10 @@
 mod burst;
 mod jobs;
 mod memory;
+mod peer;
 mod rate;
+mod relay;
+mod scaling;
 mod start;
 mod sustained;
 
@@ -18,11 +21,13 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 
 use crate::{
-    load::{Latency, Outcome},
-    process::{Output, Process},
+    load::Outcome,
+    measured::{Cpu, Measured},
+    process::{Output, Process, Usage},
     product::{self, Floor},
-    report::{Figure, Machine, Report, Unit},
-    store::Stores,
+    queue::Queue,
+    report::{Machine, Report},
+    store::{Store, Stores},
 };
 
 /// What can be measured.
@@ -30,6 +35,8 @@ use crate::{
 pub(crate) enum Scenario {
     /// Acks a second with no worker running.
     Burst,
+    /// The same, and with every job handled, by axum and the stock queue of apalis on Redis.
+    Peer,
     /// Latency at 1,000 deliveries a second, to the ack and to the handler.
     Rate,
     /// From start to ready with many jobs waiting.
@@ -38,8 +45,26 @@ pub(crate) enum Scenario {
     Memory,
     /// Jobs a second from backlogs of several sizes.
     Jobs,
+    /// How fast what was taken in without Redis is moved there once it answers, with others coming in.
+    Relay,
+    /// What a job costs in Redis, by worker processes and lanes.
+    Scaling,
     /// Acks a second with every job handled and many older deliveries in the store.
     Sustained,
+}
+
+impl Scenario {
+    /// Whether this is about a queue on Redis, and nothing else.
+    fn needs_redis(self) -> bool {
+        matches!(self, Self::Relay | Self::Scaling)
+    }
+
+    /// All that there is to measure on this queue.
+    pub(crate) fn all_on(queue: Queue) -> Vec<Self> {
+        let about_redis = |scenario: &Self| scenario.needs_redis() || *scenario == Self::Peer;
+        let fits = |scenario: &Self| queue == Queue::Redis || !about_redis(scenario);
+        Self::value_variants().iter().copied().filter(fits).collect()
+    }
 }
 
 /// How long and how much.
@@ -78,10 +103,15 @@ pub(crate) enum Shape {
     Count(u64),
 }
 
+/// A floor that moves by more than this between two measurements makes its share doubtful.
+const QUIET: f64 = 0.1;
+
 /// One run.
 pub(crate) struct Bench {
     /// How long and how much.
     pub(crate) size: Size,
+    /// Where jobs wait.
+    pub(crate) queue: Queue,
     /// What was found out so far.
     pub(crate) report: Report,
     /// Filled data folders.
@@ -93,24 +123,36 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// A run that keeps its stores in `folder`. `doorbell` is the program to measure; `None`: built when needed.
-    pub(crate) fn new(size: Size, doorbell: Option<PathBuf>, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        size: Size,
+        queue: Queue,
+        doorbell: Option<PathBuf>,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("doorbell-bench-")
             .tempdir_in(folder)
             .with_context(|| format!("cannot make a folder in {}", folder.display()))?;
-        let report = Report::new(Machine::look(folder.path())?);
-        Ok(Self { size, report, stores: Stores::default(), doorbell, folder, next_id: 1_000_000_000 })
+        let report = Report::new(Machine::look(folder.path())?, queue);
+        Ok(Self { size, queue, report, stores: Stores::default(), doorbell, folder, next_id: 1_000_000_000 })
     }
 
     /// Measures one scenario. Whatever keeps it from being measured ends up in the report.
     pub(crate) async fn run(&mut self, scenario: Scenario) {
         self.progress(name(scenario));
+        if scenario.needs_redis() && self.queue != Queue::Redis {
+            self.report.skipped.push(format!("{}: only with `--queue redis`", name(scenario)));
+            return;
+        }
         let measured = match scenario {
             Scenario::Burst => self.burst().await,
+            Scenario::Peer => self.peer().await,
             Scenario::Rate => self.rate().await,
             Scenario::Start => self.start().await,
             Scenario::Memory => self.memory().await,
             Scenario::Jobs => self.jobs().await,
+            Scenario::Relay => self.relay().await,
+            Scenario::Scaling => self.scaling().await,
             Scenario::Sustained => self.sustained().await,
         };
         if let Err(error) = measured {
@@ -182,7 +224,28 @@ impl Bench {
         let mut floor = Floor::start().await?;
         let outcome = self.load("the floor", floor.ingress, shape).await;
         floor.check().await?;
-        Ok(Measured::new(&outcome?, floor.usage().map(|usage| usage.cpu_seconds)))
+        let cpu = Cpu { server: floor.usage().map(|usage| usage.cpu_seconds), redis: None };
+        Ok(Measured::new(&outcome?, cpu))
+    }
+
+    /// The floor measured once more, and the middle of both: so that a machine that slows down meanwhile does not
+    /// look like the product's doing.
+    pub(crate) async fn floor_around(
+        &mut self,
+        what: &str,
+        before: Measured,
+        shape: Shape,
+    ) -> anyhow::Result<Measured> {
+        let after = self.floor(shape).await?;
+        let differs = before.differs_from(after);
+        if differs > QUIET {
+            let failure = format!(
+                "{what}: the floor moved by {:.0} % while it was measured; the machine is not quiet, measure again",
+                differs * 100.0
+            );
+            self.report.failures.push(failure);
+        }
+        Ok(before.between(after))
     }
 
     /// Says on stderr how far the run is.
@@ -192,78 +255,10 @@ impl Bench {
     }
 }
 
-/// What a load measured: the same for the floor and for the product.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Measured {
-    per_second: f64,
-    latency: Latency,
-    /// The server's processor time for each ack, in microseconds.
-    server_cpu: Option<f64>,
-    /// The generator's.
-    generator_cpu: Option<f64>,
-}
-
-impl Measured {
-    /// What this outcome says, with the processor time that the server took for it, in seconds.
-    #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-    pub(crate) fn new(outcome: &Outcome, server_cpu_seconds: Option<f64>) -> Self {
-        let each = |seconds: f64| seconds * 1e6 / outcome.acked.max(1) as f64;
-        Self {
-            per_second: outcome.per_second(),
-            latency: outcome.latency,
-            server_cpu: server_cpu_seconds.map(each),
-            generator_cpu: outcome.cpu_seconds.map(each),
-        }
-    }
-
-    /// The middle of two measurements of the same thing, before and after another.
-    pub(crate) fn between(self, other: Self) -> Self {
-        let middle = |a: f64, b: f64| f64::midpoint(a, b);
-        Self {
-            per_second: middle(self.per_second, other.per_second),
-            latency: Latency {
-                p50: middle(self.latency.p50, other.latency.p50),
-                p99: middle(self.latency.p99, other.latency.p99),
-                p999: middle(self.latency.p999, other.latency.p999),
-                max: self.latency.max.max(other.latency.max),
-            },
-            server_cpu: self.server_cpu.zip(other.server_cpu).map(|(a, b)| middle(a, b)),
-            generator_cpu: self.generator_cpu.zip(other.generator_cpu).map(|(a, b)| middle(a, b)),
-        }
-    }
-
-    /// What was acknowledged, and what it cost, beside the floor. The first figure is the rate.
-    pub(crate) fn figures(self, scenario: &'static str, floor: Self) -> Vec<Figure> {
-        let mut figures =
-            vec![Figure::new(scenario, "acks", self.per_second, Unit::PerSecond).floor(floor.per_second)];
-        figures.extend(self.latencies(scenario, floor));
-        for (name, cost, floor) in [
-            ("server CPU an ack", self.server_cpu, floor.server_cpu),
-            ("generator CPU an ack", self.generator_cpu, floor.generator_cpu),
-        ] {
-            if let Some((cost, floor)) = cost.zip(floor) {
-                figures.push(Figure::new(scenario, name, cost, Unit::Microseconds).floor(floor));
-            }
-        }
-        figures
-    }
-
-    /// How long acks took, beside the floor: p50, p99, p99.9, the longest.
-    pub(crate) fn latencies(self, scenario: &'static str, floor: Self) -> [Figure; 4] {
-        let (ours, theirs) = (self.latency, floor.latency);
-        [
-            ("ack p50", ours.p50, theirs.p50),
-            ("ack p99", ours.p99, theirs.p99),
-            ("ack p99.9", ours.p999, theirs.p999),
-            ("ack longest", ours.max, theirs.max),
-        ]
-        .map(|(name, ours, theirs)| Figure::new(scenario, name, ours, Unit::Milliseconds).floor(theirs))
-    }
-
-    /// How much two measurements of the same thing differ, as a share of the larger.
-    pub(crate) fn differs_from(self, other: Self) -> f64 {
-        1.0 - self.per_second.min(other.per_second) / self.per_second.max(other.per_second)
-    }
+/// The processor time that a server and its store's Redis have taken so far.
+async fn cpu(server: Option<Usage>, store: &mut Store) -> anyhow::Result<Cpu> {
+    let redis = store.costs().await?.map(|costs| costs.cpu_seconds);
+    Ok(Cpu { server: server.map(|usage| usage.cpu_seconds), redis })
 }
 
 fn name(scenario: Scenario) -> String {

@@ -13,7 +13,7 @@ impl Bench {
         let program = self.doorbell().await?;
         let store = self.waiting_store(backlog).await?;
         for (name, last) in [("after an orderly stop", false), ("after a kill -9", true)] {
-            let doorbell = Doorbell::start(&program, store.path(), Role::All, NOOP_ROUTE).await?;
+            let doorbell = Doorbell::start(&program, &store, Role::All, NOOP_ROUTE).await?;
             self.report.figure(
                 Figure::new(
                     NAME,

@@ -69,6 +69,13 @@ async fn ready_while_it_can_commit() {
     let verbose = fixture.get("/readyz?verbose").await;
     assert_eq!(verbose.json()["workers"]["trouble"], "worker stock stands still");
 
+    assert_eq!(verbose.json()["redis"], json!(null));
+
+    let found = json!([{ "level": "error", "subject": "maxmemory-policy", "text": "it deletes jobs" }]);
+    let findings = found.clone();
+    fixture.context.redis = Some(Arc::new(move || Box::pin(std::future::ready(findings.clone()))));
+    assert_eq!(fixture.get("/readyz?verbose").await.json()["redis"], json!({ "findings": found }));
+
     fixture.store.held().warning = Some("nearly full".into());
     fixture.context.workers = Arc::new(|| None);
     assert_eq!(word(&fixture).await, (200, json!({ "status": "degraded" })));

@@ -64,6 +64,7 @@ impl Fixture {
             live: live.clone(),
             clock: Arc::new(ManualClock::at(START)),
             workers: Arc::new(|| None),
+            redis: None,
             token: Secrets::from([TOKEN, "older"]),
             mask: Arc::new(|body| String::from_utf8_lossy(body).replace("hush", "[REDACTED]").into_bytes()),
             draining: Arc::new(AtomicBool::new(false)),

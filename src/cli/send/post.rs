@@ -46,8 +46,7 @@ const DELIVERY: &str = "doorbell-delivery";
 
 impl Post {
     pub(super) fn new() -> Result<Self, Failure> {
-        // An error means that the process has chosen its cryptography before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::tls::choose_provider();
         let client = Client::builder()
             // No vendor follows a redirect, and a path secret goes to its own URL only.
             .redirect(redirect::Policy::none())

@@ -46,7 +46,7 @@ impl Watch {
     /// # Errors
     /// Why nothing can be seen, in words.
     pub(super) async fn start(global: &Global) -> Result<Self, String> {
-        let api = connect::remote(global).map_err(|error| error.to_string())?;
+        let api = connect::remote(global).await.map_err(|error| error.to_string())?;
         let feed = api.feed().await.map_err(|error| error.to_string())?;
         Ok(Self { api, feed: Some(feed), took: HashMap::new() })
     }

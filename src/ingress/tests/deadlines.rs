@@ -27,6 +27,22 @@ async fn a_store_that_takes_too_long_means_503_before_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_repetition_after_503_follows_no_acknowledgement() {
+    let mut harness = hurried();
+    harness.script(Script::Never);
+    let request = post("/in/hurried", "x-proof: right\r\n", "a");
+    assert_eq!(harness.send(&request).await.status(), 503);
+    // The commit went on behind the answer.
+    let original = harness.begun.recv().await.unwrap().id;
+    harness.script(Script::Duplicate(original));
+    let counted = || harness.metrics.duplicate_after_ack.get_or_create(&Harness::labels("hurried")).get();
+    for expected in [0, 1] {
+        assert_eq!(harness.send(&request).await.status(), 200);
+        assert_eq!(counted(), expected);
+    }
+}
+
+#[tokio::test]
 async fn the_deadline_counts_from_when_the_connection_was_accepted() {
     let mut harness = hurried();
     let mut client = harness.connect().await;

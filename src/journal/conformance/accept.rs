@@ -175,7 +175,10 @@ pub(crate) async fn what_was_accepted_survives_a_crash<F: Fixture>() {
         world.fixture.crash().await;
     }
     let mut workers = Workers::start(&world, &[("a", 10)]);
-    let jobs = workers.all(&world).await;
+    let mut jobs = workers.all(&world).await;
+    if !F::ONE_QUEUE {
+        jobs.sort_by_key(|job| job.lease.delivery);
+    }
     assert_eq!(jobs.iter().map(|job| job.lease.delivery).collect::<Vec<_>>(), ids);
     assert_eq!(jobs.iter().map(|job| &*job.data).collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
     assert!(jobs.iter().all(|job| job.attempt == 1 && job.crashes == 0));

@@ -70,21 +70,31 @@ pub(crate) async fn an_attempt_is_counted_before_the_job_is_handed_out<F: Fixtur
 }
 
 pub(crate) async fn a_claimed_job_brings_its_event<F: Fixture>() {
-    let world = World::<F>::new().await;
-    let (mut one, mut two) = (event("one", &["a"]), event("two", &["a"]));
-    one.event.data = Slices::parts(std::iter::once(1..4));
-    two.event.data = Slices::parts([0..1, 5..9]);
-    let sent = sent("[123,456]").events(vec![one.clone(), two.clone()]);
-    let id = world.add(&sent).await;
-    let mut workers = Workers::start(&world, &[("a", 2)]);
-    let mut jobs = workers.all(&world).await;
-    jobs.sort_by_key(|job| job.lease.event);
-    assert_eq!(jobs.iter().map(|job| &*job.data).collect::<Vec<_>>(), [&b"123"[..], b"[456]"]);
-    assert_eq!(jobs.iter().map(|job| &job.event).collect::<Vec<_>>(), [&one.event, &two.event]);
-    for job in jobs {
-        assert_eq!((&*job.source, &*job.provider, job.lease.delivery), ("shop", "hmac", id));
-        assert_eq!(job.content_type.as_deref(), Some("application/json"));
-        assert_eq!((job.received_at, job.replay, job.crashes), (world.clock.now(), 0, 0));
+    // A job that comes while there is room for it may take another way than one that has waited.
+    for waits in [true, false] {
+        let world = World::<F>::new().await;
+        let (mut one, mut two) = (event("one", &["a"]), event("two", &["a"]));
+        one.event.data = Slices::parts(std::iter::once(1..4));
+        two.event.data = Slices::parts([0..1, 5..9]);
+        let sent = sent("[123,456]").events(vec![one.clone(), two.clone()]);
+        let mut workers = Workers::start(&world, &[("a", if waits { 0 } else { 2 })]);
+        let id = world.add(&sent).await;
+        if waits {
+            assert_eq!(world.jobs_by_state().await, [2, 0, 0, 0, 0, 0]);
+            workers.free(&world, "a", 2);
+        }
+        let mut jobs = workers.all(&world).await;
+        jobs.sort_by_key(|job| job.lease.event);
+        assert_eq!(jobs.iter().map(|job| &*job.data).collect::<Vec<_>>(), [&b"123"[..], b"[456]"]);
+        assert_eq!(jobs.iter().map(|job| &job.event).collect::<Vec<_>>(), [&one.event, &two.event]);
+        for job in jobs {
+            assert_eq!((&*job.source, &*job.provider, job.lease.delivery), ("shop", "hmac", id));
+            assert_eq!(job.content_type.as_deref(), Some("application/json"));
+            assert_eq!((job.received_at, job.replay, job.crashes), (world.clock.now(), 0, 0));
+            let record = world.job(job_id(&job)).await;
+            assert_eq!((record.state, record.attempts, job.attempt), (JobState::Running, 1, 1));
+            assert_eq!((record.started_at, record.due_at), (Some(world.clock.now()), None));
+        }
     }
 }
 

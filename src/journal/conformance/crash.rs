@@ -144,6 +144,9 @@ pub(crate) async fn a_last_chance_waits_until_it_is_alone<F: Fixture>() {
     assert_eq!(running.len(), 2);
     // Now it waits for those that run, and nothing else begins.
     workers.free(&world, "suspect", 1);
+    if !F::ONE_QUEUE {
+        workers.idle(&world).await;
+    }
     workers.free(&world, "a", 1);
     workers.idle(&world).await;
     for job in running {

@@ -117,6 +117,8 @@ struct Job {
     crashes: u32,
     replays: u32,
     due: Option<Timestamp>,
+    /// When it last came to rest: of one that has ended, when it did.
+    rested_at: Timestamp,
     lease_until: Timestamp,
     /// A process died while it ran, and it has not settled since.
     suspect: bool,
@@ -240,6 +242,7 @@ impl<F: Fixture> Run<F> {
                 crashes: 0,
                 replays: 0,
                 due: Some(now),
+                rested_at: now,
                 lease_until: now,
                 suspect: false,
                 alone: false,
@@ -287,6 +290,7 @@ impl<F: Fixture> Run<F> {
         self.world.store().settle(claimed.lease.clone(), outcome.clone()).await.unwrap();
         let job = self.jobs.get_mut(&job_id(&claimed)).unwrap();
         job.suspect &= outcome == Outcome::Released;
+        job.rested_at = now;
         (job.state, job.due) = match outcome {
             Outcome::Done => (JobState::Done, None),
             Outcome::Retry { after, .. } => (JobState::Retrying, Some(now.plus(after))),
@@ -351,6 +355,7 @@ impl<F: Fixture> Run<F> {
             assert_eq!(discarded, Discarded::Yes);
             job.suspect = false;
             (job.state, job.due) = (JobState::Discarded, None);
+            job.rested_at = self.world.clock.now();
         } else {
             assert_eq!(discarded, Discarded::NotWaiting(job.state));
         }
@@ -383,6 +388,7 @@ impl<F: Fixture> Run<F> {
         let now = self.world.clock.now();
         let job = self.jobs.get_mut(&id).unwrap();
         job.crashes += 1;
+        job.rested_at = now;
         // Its last chance was alone, so it was this one.
         let guilty = job.crashes >= MAX_CRASHES && job.alone;
         job.suspect = !guilty;
@@ -397,10 +403,13 @@ impl<F: Fixture> Run<F> {
             .deliveries
             .iter()
             .filter(|(id, (received_at, failed))| {
-                let ended = self.jobs.values().filter(|job| job.delivery == **id);
+                let mut jobs = self.jobs.values().filter(|job| job.delivery == **id);
                 !failed
                     && *received_at < now.minus(done)
-                    && ended.into_iter().all(|job| matches!(job.state, JobState::Done | JobState::Discarded))
+                    && jobs.all(|job| {
+                        matches!(job.state, JobState::Done | JobState::Discarded)
+                            && job.rested_at < now.minus(done)
+                    })
             })
             .map(|(id, _)| *id)
             .collect();

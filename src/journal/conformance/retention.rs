@@ -95,6 +95,29 @@ pub(crate) async fn failed_ones_are_kept_longer_or_for_ever<F: Fixture>() {
     assert_eq!(kept().await, [false; 5]);
 }
 
+pub(crate) async fn retention_counts_from_the_end_of_the_last_job<F: Fixture>() {
+    let world = World::<F>::new().await;
+    let id = world.add(&sent("{}")).await;
+    let mut workers = Workers::start(&world, &[("a", 1)]);
+    let job = workers.next().await;
+    // It took half a month of retries.
+    world
+        .store()
+        .settle(job.lease, Outcome::Retry { after: 15 * DAY, error: "not yet".into() })
+        .await
+        .unwrap();
+    workers.free(&world, "a", 1);
+    world.pass(15 * DAY).await;
+    world.store().settle(workers.next().await.lease, Outcome::Done).await.unwrap();
+
+    let retention = Retention { done: Some(30 * DAY), failed: Some(30 * DAY) };
+    world.pass(30 * DAY).await;
+    assert_eq!(sweep_all(&world, retention).await.deliveries, 0, "it ended 30 days ago, not longer");
+    world.pass(Duration::from_millis(1)).await;
+    assert_eq!(sweep_all(&world, retention).await.deliveries, 1);
+    assert!(world.store().delivery(id).await.unwrap().is_none());
+}
+
 pub(crate) async fn keys_outlive_neither_their_window_nor_their_delivery<F: Fixture>() {
     let mut world = World::<F>::new().await;
     let (short, long) = (sent("1").signed_id("short"), sent("2").signed_id("long").route("waiting"));

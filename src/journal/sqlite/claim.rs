@@ -1,4 +1,4 @@
-//! Leases: who may run a job now, and how an attempt ends.
+//! Leases: who may run a job now.
 
 use std::{
     collections::HashMap,
@@ -13,16 +13,21 @@ use rusqlite::{OptionalExtension, params};
 
 use super::{
     row::{self, decode},
-    session::{Memory, Session, job_state},
+    session::{Frequent, Memory, Session, job_state},
 };
 use crate::{
     clock::Timestamp,
     delivery::DeliveryId,
-    journal::{ClaimedJob, Demand, JobState, Lease, Outcome},
+    journal::{ClaimedJob, Demand, JobState, Lease},
 };
 
 /// Tells the attempts of this process apart. Leases end with the process, so nothing else has to be told apart.
 static NEXT_TOKEN: AtomicU64 = AtomicU64::new(1);
+
+/// A token that this process has never given before.
+pub(super) fn next_token() -> u64 {
+    NEXT_TOKEN.fetch_add(1, Ordering::Relaxed)
+}
 
 /// A job by its row.
 pub(super) type JobKey = (i64, u32, i64);
@@ -86,7 +91,7 @@ pub(super) struct Claims {
 }
 
 impl Claims {
-    fn announce(&mut self, demand: &dyn Demand, route: usize, jobs: usize) {
+    pub(super) fn announce(&mut self, demand: &dyn Demand, route: usize, jobs: usize) {
         demand.claimed(route, jobs);
         self.announced.push((route, jobs));
     }
@@ -96,6 +101,12 @@ impl Claims {
         for &(route, jobs) in &self.announced {
             demand.not_claimed(route, jobs);
         }
+    }
+
+    /// Whether such a job runs, or is about to.
+    pub(super) fn any(&self, running: &Running, suspicion: Suspicion) -> bool {
+        let claimed = self.jobs.iter().map(|(_, job, _)| job);
+        running.values().chain(claimed).any(|job| job.suspicion == suspicion)
     }
 }
 
@@ -108,12 +119,11 @@ impl Session<'_> {
         terms: Terms,
         claims: &mut Claims,
     ) -> rusqlite::Result<()> {
-        if running.values().any(|job| job.suspicion == Suspicion::Alone) {
+        claims.held_up = false;
+        if claims.any(running, Suspicion::Alone) {
             return Ok(());
         }
-        if !running.values().any(|job| job.suspicion == Suspicion::Suspect)
-            && !self.claim_suspect(demand, running, terms, claims)?
-        {
+        if !claims.any(running, Suspicion::Suspect) && !self.claim_suspect(demand, running, terms, claims)? {
             return Ok(());
         }
         for (index, route_name) in demand.routes().iter().enumerate() {
@@ -130,10 +140,11 @@ impl Session<'_> {
                 let next = self.next_due(Queue::Normal, route)?;
                 self.memory.set_due(route, next);
             }
-            claims.announce(demand, index, waiting.len());
+            let mut started = 0;
             for job in &waiting {
-                self.start(job, route, route_name, Suspicion::None, terms, claims)?;
+                started += self.start(job, route, route_name, Suspicion::None, terms, claims)?;
             }
+            claims.announce(demand, index, started);
         }
         Ok(())
     }
@@ -167,29 +178,24 @@ impl Session<'_> {
         let Some((index, route, job)) = first else { return Ok(true) };
         // Its last chance: only if it runs alone does another crash prove that it is the one.
         let alone = job.crashes + 1 >= terms.max_crashes;
-        if alone && !running.is_empty() {
+        if alone && !(running.is_empty() && claims.jobs.is_empty()) {
             claims.held_up = true;
             return Ok(false);
         }
         let suspicion = if alone { Suspicion::Alone } else { Suspicion::Suspect };
-        claims.announce(demand, index, 1);
-        self.start(&job, route, &demand.routes()[index], suspicion, terms, claims)?;
-        Ok(!alone)
+        let started = self.start(&job, route, &demand.routes()[index], suspicion, terms, claims)?;
+        claims.announce(demand, index, started);
+        Ok(!alone || started == 0)
     }
 
-    fn due_jobs(&self, queue: Queue, route: i64, limit: usize) -> rusqlite::Result<Vec<Waiting>> {
-        let mut due = self.connection.prepare_cached(match queue {
-            Queue::Normal => {
-                "SELECT delivery, event, due, state, attempts, crashes, replays
-                 FROM job WHERE route = ?1 AND due <= ?2 AND suspect = 0 ORDER BY due LIMIT ?3"
-            }
-            Queue::Suspects => {
-                "SELECT delivery, event, due, state, attempts, crashes, replays
-                 FROM job WHERE route = ?1 AND due <= ?2 AND suspect > 0 ORDER BY due LIMIT ?3"
-            }
+    fn due_jobs(&mut self, queue: Queue, route: i64, limit: usize) -> rusqlite::Result<Vec<Waiting>> {
+        let due = self.statements.get(match queue {
+            Queue::Normal => Frequent::Due,
+            Queue::Suspects => Frequent::SuspectsDue,
         })?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        due.query_map(params![route, self.now.as_millis(), limit], |row| {
+        // Read as far as needed rather than with a `LIMIT ?`: `SQLite` compiles a statement anew whenever the value of
+        // its limit changes.
+        due.query_map(params![route, self.now.as_millis()], |row| {
             Ok(Waiting {
                 delivery: row.get(0)?,
                 event: row.get(1)?,
@@ -200,6 +206,7 @@ impl Session<'_> {
                 replays: row.get(6)?,
             })
         })?
+        .take(limit)
         .collect()
     }
 
@@ -212,7 +219,7 @@ impl Session<'_> {
                     "SELECT due FROM job WHERE route = ?1 AND due > ?2 AND suspect = 0 ORDER BY due LIMIT 1"
                 }
                 Queue::Suspects => {
-                    "SELECT due FROM job WHERE route = ?1 AND due > ?2 AND suspect > 0 ORDER BY due LIMIT 1"
+                    "SELECT due FROM job WHERE route = ?1 AND due > ?2 AND suspect = 1 ORDER BY due LIMIT 1"
                 }
             })?
             .query_row(params![route, self.now.as_millis()], |row| row.get(0))
@@ -220,6 +227,8 @@ impl Session<'_> {
         Ok(due.unwrap_or(i64::MAX))
     }
 
+    /// Starts a job, and returns how many that were: none if its delivery can't be read. Such a job would fail every
+    /// claim for ever, so it is dead.
     fn start(
         &mut self,
         job: &Waiting,
@@ -228,178 +237,64 @@ impl Session<'_> {
         suspicion: Suspicion,
         terms: Terms,
         claims: &mut Claims,
-    ) -> rusqlite::Result<()> {
-        let &Waiting { delivery, event, .. } = job;
-        let attempt = job.attempts + 1;
-        self.connection
-            .prepare_cached(
-                "UPDATE job SET state = 1, due = NULL, suspect = ?4, attempts = ?5, started_at = ?6, finished_at = NULL
-                 WHERE delivery = ?1 AND event = ?2 AND route = ?3",
-            )?
-            .execute(params![
-                delivery,
-                event,
-                route_number,
-                suspicion as i64,
-                attempt,
-                self.now.as_millis()
-            ])?;
-        self.count_job(Some(job.state), Some(JobState::Running));
-        let token = NEXT_TOKEN.fetch_add(1, Ordering::Relaxed);
-        let mut row = self.connection.prepare_cached(
-            "SELECT id, source, provider, received_at, content_type, events, body FROM delivery WHERE seq = ?1",
-        )?;
-        let (id, source, provider, received_at, content_type, events, body) =
-            row.query_row([delivery], |row| {
-                let events = decode(row.get_ref(5)?.as_str()?)?;
-                let body = bytes::Bytes::copy_from_slice(row.get_ref(6)?.as_blob()?);
-                Ok((
-                    DeliveryId::from_bytes(row.get(0)?),
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    events,
-                    body,
-                ))
-            })?;
-        let event_data = usize::try_from(event)
-            .ok()
-            .and_then(|at| events.into_iter().nth(at))
-            .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, i64::from(event)))?
-            .into_event();
-        claims.jobs.push((
-            (delivery, event, route_number),
-            RunningJob { token, lease_until: terms.lease_until, suspicion },
-            ClaimedJob {
-                lease: Lease { delivery: id, event, route: route.clone(), token },
-                source: self.memory.name(source).unwrap_or_default(),
-                provider: self.memory.name(provider).unwrap_or_default(),
-                data: event_data.data.of(&body),
-                event: event_data,
-                received_at: Timestamp::from_millis(received_at),
-                content_type,
-                attempt,
-                replay: job.replays,
-                crashes: job.crashes,
-            },
-        ));
-        Ok(())
-    }
-
-    /// Records how an attempt ended. The caller has made sure that the job is still this attempt's.
-    pub(super) fn settle(&mut self, key: JobKey, outcome: &Outcome) -> rusqlite::Result<bool> {
-        let now = self.now.as_millis();
-        let (state, due, finished, error) = match outcome {
-            Outcome::Done => (JobState::Done, None, Some(now), None),
-            Outcome::Retry { after, error } => {
-                (JobState::Retrying, Some(self.now.plus(*after).as_millis()), None, Some(error))
+    ) -> rusqlite::Result<usize> {
+        let key = (job.delivery, job.event, route_number);
+        let (id, claimed) = match self.read_out(job) {
+            Ok(read) => read,
+            Err(error) if row::is_unreadable(&error) => {
+                self.bury(key, job.state, &error)?;
+                return Ok(0);
             }
-            Outcome::Dead { error } => (JobState::Dead, None, Some(now), Some(error)),
-            Outcome::Discarded { reason } => (JobState::Discarded, None, Some(now), Some(reason)),
-            Outcome::Released => return self.release(key),
+            Err(error) => return Err(error),
         };
-        let changed = self
-            .connection
-            .prepare_cached(
-                "UPDATE job SET state = ?4, due = ?5, suspect = 0, finished_at = ?6, error = ?7
-                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1",
-            )?
-            .execute(params![key.0, key.1, key.2, state as i64, due, finished, error])?;
-        if changed == 0 {
-            return Ok(false);
-        }
-        if state != JobState::Done {
-            let outcome = if state == JobState::Retrying { "retry" } else { state.as_str() };
-            self.record_attempt(key, outcome)?;
-        }
-        if let Some(due) = due {
-            self.waits(key.2, due);
-        }
-        self.count_job(Some(JobState::Running), Some(state));
-        Ok(true)
+        self.statements.get(Frequent::Start)?.execute(params![
+            job.delivery,
+            job.event,
+            route_number,
+            suspicion as i64,
+            job.attempts + 1,
+            self.now.as_millis()
+        ])?;
+        self.count_job(Some(job.state), Some(JobState::Running));
+        let token = next_token();
+        let lease = Lease { delivery: id, event: job.event, route: route.clone(), token };
+        let running = RunningJob { token, lease_until: terms.lease_until, suspicion };
+        claims.jobs.push((key, running, claimed(lease)));
+        Ok(1)
     }
 
-    /// Puts a job back as if it had not been claimed.
-    pub(super) fn release(&mut self, key: JobKey) -> rusqlite::Result<bool> {
-        let now = self.now.as_millis();
-        let changed = self
-            .connection
-            .prepare_cached(
-                "UPDATE job SET state = iif(attempts > 1 OR error IS NOT NULL, 2, 0), due = ?4, attempts = attempts - 1,
-                     suspect = min(suspect, 1)
-                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1 RETURNING state, suspect",
-            )?
-            .query_row(params![key.0, key.1, key.2, now], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((state, suspect)): Option<(i64, bool)> = changed else { return Ok(false) };
-        if suspect {
-            self.suspect_waits(key.2, now);
-        } else {
-            self.waits(key.2, now);
-        }
-        self.count_job(Some(JobState::Running), Some(job_state(state)?));
-        Ok(true)
-    }
-
-    /// Writes the attempt that a job's row tells of into the history.
-    pub(super) fn record_attempt(&self, key: JobKey, outcome: &str) -> rusqlite::Result<()> {
-        self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO attempt
-                     (delivery, event, route, replay, number, started_at, finished_at, outcome, error)
-                 SELECT delivery, event, route, replays, attempts, started_at, coalesce(finished_at, ?4), ?5, error
-                 FROM job WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND started_at IS NOT NULL",
-            )?
-            .execute(params![key.0, key.1, key.2, self.now.as_millis(), outcome])?;
-        Ok(())
-    }
-
-    /// Takes back a job whose worker died, or stalled past its lease.
-    pub(super) fn recover_crashed(&mut self, key: JobKey, max_crashes: u32) -> rusqlite::Result<()> {
-        let error = "the process died, or stalled past its lease, while the handler ran";
-        let row = self
-            .connection
-            .prepare_cached(
-                "SELECT crashes + 1, suspect FROM job WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1",
-            )?
-            .query_row(params![key.0, key.1, key.2], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let Some((crashes, suspicion)): Option<(u32, i64)> = row else { return Ok(()) };
-        // Only a crash in which it ran alone proves that it was this one.
-        let guilty = crashes >= max_crashes && suspicion == Suspicion::Alone as i64;
-        let (state, due) =
-            if guilty { (JobState::Dead, None) } else { (JobState::Retrying, Some(self.now.as_millis())) };
-        self.connection
-            .prepare_cached(
-                "UPDATE job SET state = ?4, due = ?5, suspect = ?6, crashes = ?7, error = ?8, finished_at = ?9
-                 WHERE delivery = ?1 AND event = ?2 AND route = ?3",
-            )?
-            .execute(params![
-                key.0,
-                key.1,
-                key.2,
-                state as i64,
-                due,
-                i64::from(!guilty),
+    /// What a job's delivery holds for its handler, and whose it is. The lease is what is still missing.
+    fn read_out(
+        &mut self,
+        job: &Waiting,
+    ) -> rusqlite::Result<(DeliveryId, impl FnOnce(Lease) -> ClaimedJob + use<>)> {
+        let memory = &*self.memory;
+        let (attempt, replay, crashes) = (job.attempts + 1, job.replays, job.crashes);
+        self.statements.get(Frequent::ReadDelivery)?.query_row([job.delivery], |row| {
+            let events = decode(row.get_ref(5)?.as_str()?)?;
+            let event = usize::try_from(job.event).ok().and_then(|at| events.into_iter().nth(at));
+            let event =
+                event.ok_or(rusqlite::Error::IntegralValueOutOfRange(5, job.event.into()))?.into_event();
+            let body = bytes::Bytes::copy_from_slice(row.get_ref(6)?.as_blob()?);
+            let data = event.data.of(&body);
+            let name = |column| Ok::<_, rusqlite::Error>(memory.name(row.get(column)?).unwrap_or_default());
+            let (source, provider) = (name(1)?, name(2)?);
+            let received_at = Timestamp::from_millis(row.get(3)?);
+            let content_type = row.get(4)?;
+            let claimed = move |lease| ClaimedJob {
+                lease,
+                source,
+                provider,
+                event,
+                received_at,
+                content_type,
+                data,
+                attempt,
+                replay,
                 crashes,
-                error,
-                guilty.then_some(self.now.as_millis())
-            ])?;
-        self.record_attempt(key, "crashed")?;
-        if let Some(due) = due {
-            self.suspect_waits(key.2, due);
-        }
-        self.count_job(Some(JobState::Running), Some(state));
-        Ok(())
-    }
-
-    /// All jobs that the file says are running.
-    pub(super) fn running_jobs(&self) -> rusqlite::Result<Vec<JobKey>> {
-        self.connection
-            .prepare_cached("SELECT delivery, event, route FROM job WHERE state = 1 AND state NOT IN (0, 3)")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-            .collect()
+            };
+            Ok((DeliveryId::from_bytes(row.get(0)?), claimed))
+        })
     }
 }
 

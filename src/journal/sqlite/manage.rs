@@ -5,37 +5,22 @@ use rusqlite::{OptionalExtension, params};
 use super::{
     accept::prepare_jobs,
     claim::JobKey,
-    row::{self, StoredEvent, to_sql},
+    row::{self, to_sql},
     session::{Session, job_state},
 };
 use crate::{
     delivery::{DeliveryId, JobId},
-    journal::{DeliveryState, Discarded, JobState, NewEvent, ReplayJobs},
+    journal::{
+        DeliveryState, Discarded, JobState, NewEvent, ReplayJobs, replay,
+        stored::{self, StoredEvent},
+    },
 };
 
 impl Session<'_> {
     /// Queues jobs of a delivery again.
     pub(super) fn replay(&mut self, delivery: DeliveryId, which: &ReplayJobs) -> rusqlite::Result<usize> {
         let jobs = self.jobs_of(delivery)?;
-        let ended = |state| matches!(state, JobState::Done | JobState::Dead | JobState::Discarded);
-        let idle = |state| ended(state) || state == JobState::Retrying;
-        let chosen: Vec<_> = match which {
-            ReplayJobs::One(id) => jobs.into_iter().filter(|job| job.id == *id && idle(job.state)).collect(),
-            ReplayJobs::InState(state) => {
-                jobs.into_iter().filter(|job| job.state == *state && idle(job.state)).collect()
-            }
-            ReplayJobs::Unfinished { route } => {
-                let asked: Vec<_> = jobs
-                    .into_iter()
-                    .filter(|job| route.as_ref().is_none_or(|route| *route == *job.route))
-                    .collect();
-                let all_done = asked.iter().all(|job| job.state == JobState::Done);
-                asked
-                    .into_iter()
-                    .filter(|job| idle(job.state) && (all_done || job.state != JobState::Done))
-                    .collect()
-            }
-        };
+        let chosen = replay::chosen(which, jobs, |job| (job.id, &job.route, job.state));
         for job in &chosen {
             self.requeue(job)?;
         }
@@ -65,7 +50,7 @@ impl Session<'_> {
         let Some(job) = self.jobs_of(delivery)?.into_iter().find(|job| job.id == id) else {
             return Ok(Discarded::NotFound);
         };
-        if !matches!(job.state, JobState::Queued | JobState::Retrying | JobState::Dead) {
+        if !replay::is_discardable(job.state) {
             return Ok(Discarded::NotWaiting(job.state));
         }
         self.connection
@@ -93,7 +78,9 @@ impl Session<'_> {
             .connection
             .prepare_cached("SELECT state, unrouted, events FROM delivery WHERE seq = ?1 AND id = ?2")?
             .query_row(params![seq, delivery.as_bytes()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row::decode(row.get_ref(2)?.as_str()?)?))
+                // Events that can't be read are replaced all the same.
+                let events = row.get_ref(2)?.as_str().ok().and_then(|json| row::decode(json).ok());
+                Ok((row.get(0)?, row.get(1)?, events.unwrap_or_default()))
             })
             .optional()?;
         let Some((state, unrouted_before, events_before)): Option<(i64, i64, Vec<StoredEvent>)> = before
@@ -117,7 +104,7 @@ impl Session<'_> {
             .prepare_cached(
                 "UPDATE delivery SET state = 0, reason = NULL, unrouted = ?2, events = ?3 WHERE seq = ?1",
             )?
-            .execute(params![seq, to_sql(unrouted), row::encode(&stored)])?;
+            .execute(params![seq, to_sql(unrouted), stored::encode(&stored)])?;
         let was_quarantined = u64::from(state == DeliveryState::Quarantined as i64);
         let counters = &mut self.memory.stats;
         counters.unrouted = (counters.unrouted + unrouted).saturating_sub(row::from_sql(unrouted_before));
@@ -127,7 +114,7 @@ impl Session<'_> {
         for (index, event) in (0..).zip(events) {
             for job in prepare_jobs(delivery.event(index), index, &event.routes) {
                 if !known.iter().any(|(event, route)| *event == job.event && **route == *job.route) {
-                    self.enqueue(seq, &job)?;
+                    self.insert_job(seq, &job, JobState::Queued)?;
                     added += 1;
                 }
             }

@@ -6,12 +6,15 @@
 mod accept;
 mod checkpoint;
 mod claim;
+mod hand_over;
 mod manage;
 mod open;
+mod outbox;
 mod read;
 mod row;
 mod schema;
 mod session;
+mod settle;
 mod sweep;
 mod tail;
 #[cfg(test)]
@@ -30,12 +33,14 @@ use std::{
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 pub use self::open::OpenError;
 #[cfg(feature = "cli")]
-pub(crate) use self::open::create_private_folder;
+pub(crate) use self::open::{create_private_folder, is_in_use};
+#[cfg(any(test, feature = "redis"))]
+pub(crate) use self::outbox::{Held, Limits, Outbox, Progress};
 use self::{
     accept::Prepared,
     checkpoint::Checkpointer,
@@ -79,16 +84,37 @@ pub(crate) struct Sqlite {
     health: Arc<Mutex<Health>>,
     hands: Arc<Mutex<Hands>>,
     last_seq: u64,
+    posted: watch::Receiver<i64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Sqlite {
     /// Opens the store in the options' folder, made if it is not there. Jobs that an earlier process left running are
-    /// queued again.
+    /// queued again. What a relay was to move from here to a shared queue is not forgotten: it is an error.
     pub(crate) fn open(options: SqliteOptions, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        let slot = Arc::new(open::Slot::lock(&options.dir)?);
+        let slot = open::Slot::lock_soon(&options.dir, 0)?;
+        for number in open::Slot::numbers(&options.dir)?.into_iter().filter(|number| *number != 0) {
+            match open::Slot::lock(&options.dir, number) {
+                Ok(other) => outbox::refuse_unrelayed(&other, &open::open_reader(&other)?)?,
+                // Somebody looks after it.
+                Err(OpenError::Locked { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Self::open_slot(slot, options, clock, outbox::refuse_unrelayed)
+    }
+
+    /// Opens the journal of a slot, unless `refuse` finds work in it that nobody would do.
+    fn open_slot(
+        slot: open::Slot,
+        options: SqliteOptions,
+        clock: Arc<dyn Clock>,
+        refuse: impl FnOnce(&open::Slot, &Connection) -> Result<(), OpenError>,
+    ) -> Result<Self, OpenError> {
+        let slot = Arc::new(slot);
         open::resync_wal(&slot)?;
         let connection = open::open_writer(&slot)?;
+        refuse(&slot, &connection)?;
         let reader = open::open_reader(&slot)?;
         let io_error = |source| OpenError::Io { path: slot.database.clone(), source };
         let checkpointer = Checkpointer::start(open::open_checkpointer(&slot)?).map_err(io_error)?;
@@ -99,6 +125,7 @@ impl Sqlite {
             Writer::start(received, connection, slot.clone(), options, clock, health.clone(), checkpointer)
                 .map_err(database)?;
         let last_seq = from_sql(writer.last_seq().map_err(database)?);
+        let posted = writer.posted();
         let thread = std::thread::Builder::new()
             .name("doorbell-journal".into())
             .spawn(|| writer.run())
@@ -109,6 +136,7 @@ impl Sqlite {
             health,
             hands: Arc::default(),
             last_seq,
+            posted,
             thread: Some(thread),
         })
     }

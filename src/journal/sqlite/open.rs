@@ -10,6 +10,12 @@ use std::{
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::schema;
+use crate::clock;
+
+/// What the name of a slot's folder begins with; its number follows.
+const PREFIX: &str = "journal-";
+/// For how long a slot that is held is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Why a journal can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,28 @@ pub enum OpenError {
     Locked {
         /// The folder.
         folder: PathBuf,
+    },
+    /// It holds jobs of the embedded queue, and was to be opened for a queue that machines share.
+    #[error(
+        "{folder} holds {jobs} jobs of the embedded queue that have not ended, and [queue] url does not say \
+         \"embedded\" any more; set it back and let `doorbell drain` end them, or give this one another [journal] dir"
+    )]
+    UnendedJobs {
+        /// The folder.
+        folder: PathBuf,
+        /// How many jobs are queued, running or retrying.
+        jobs: u64,
+    },
+    /// It holds deliveries that were to be moved to a queue that machines share, and was to be opened as embedded.
+    #[error(
+        "{folder} holds {deliveries} deliveries that were not yet moved to Redis, and [queue] url says \"embedded\" \
+         now; set it back and let `doorbell drain` move them, or give this one another [journal] dir"
+    )]
+    Unrelayed {
+        /// The folder.
+        folder: PathBuf,
+        /// How many deliveries wait.
+        deliveries: u64,
     },
     /// The folder or a file in it can't be used.
     #[error("can't use {path}: {source}; check that it exists, is writable and has room")]
@@ -84,9 +112,9 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Locks `dir/journal-0`, made if it is not there.
-    pub(super) fn lock(dir: &Path) -> Result<Self, OpenError> {
-        let folder = dir.join("journal-0");
+    /// Locks `dir/journal-<number>`, made if it is not there.
+    pub(super) fn lock(dir: &Path, number: u32) -> Result<Self, OpenError> {
+        let folder = dir.join(format!("{PREFIX}{number}"));
         for path in [dir, &folder] {
             create_private_folder(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
         }
@@ -103,6 +131,54 @@ impl Slot {
         // Made here rather than by SQLite, so that it (and the -wal beside it) is private from the start.
         private_file(&database)?;
         Ok(Self { database, _lock: lock })
+    }
+
+    /// The same, of a slot that is briefly still held: a process that is being started by one that has just ended
+    /// inherits its lock until it runs its own program.
+    pub(super) fn lock_soon(dir: &Path, number: u32) -> Result<Self, OpenError> {
+        let give_up_at = clock::instant() + PATIENCE;
+        loop {
+            match Self::lock(dir, number) {
+                Err(OpenError::Locked { .. }) if clock::instant() < give_up_at => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Locks the first slot that is free; makes one if none is.
+    #[cfg(any(test, feature = "redis"))]
+    pub(super) fn lock_free(dir: &Path) -> Result<(u32, Self), OpenError> {
+        let mut number = 0;
+        loop {
+            match Self::lock(dir, number) {
+                Err(OpenError::Locked { .. }) => number += 1,
+                other => return other.map(|slot| (number, slot)),
+            }
+        }
+    }
+
+    /// The numbers of the slots that a data folder has, in order.
+    pub(super) fn numbers(dir: &Path) -> Result<Vec<u32>, OpenError> {
+        let io_error = |source| OpenError::Io { path: dir.to_owned(), source };
+        let entries = match std::fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error(error)),
+        };
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(io_error)?.file_name();
+            let number: Option<u32> = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
+            numbers.extend(number);
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.database.parent().map(Path::to_owned).unwrap_or_default()
     }
 
     pub(super) fn wal(&self) -> PathBuf {
@@ -247,6 +323,34 @@ pub(crate) fn create_private_folder(path: &Path) -> io::Result<()> {
     // The folder's own entry has to survive a loss of power, too.
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent)?.sync_all()
+}
+
+/// Whether a process has a slot of this data folder now. Makes nothing; a folder that is not there is not in use.
+#[cfg(feature = "cli")]
+pub(crate) fn is_in_use(dir: &Path) -> io::Result<bool> {
+    let absent =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+    let slots = match std::fs::read_dir(dir) {
+        Err(error) if absent(&error) => return Ok(false),
+        slots => slots?,
+    };
+    for slot in slots {
+        let slot = slot?;
+        if !slot.file_name().to_string_lossy().starts_with("journal-") {
+            continue;
+        }
+        match File::open(slot.path().join("lock")) {
+            // A shared lock, so that two who look at the same moment do not take each other for a service.
+            Ok(lock) => match lock.try_lock_shared() {
+                Ok(()) => {}
+                Err(std::fs::TryLockError::WouldBlock) => return Ok(true),
+                Err(std::fs::TryLockError::Error(error)) => return Err(error),
+            },
+            Err(error) if absent(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 fn private_file(path: &Path) -> Result<File, OpenError> {

@@ -1,27 +1,26 @@
 //! Listings. They read beside the writer, from a connection of their own, a bounded number of rows at a time.
 
+use std::fmt;
+
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::{
-    row::{StoredEvent, decode, from_sql, to_sql},
+    row::{decode, from_sql, to_sql},
     session::job_state,
     unavailable,
 };
 use crate::{
     clock::Timestamp,
-    delivery::{COUNTER_BITS, DeliveryId, JobId},
+    delivery::{COUNTER_BITS, DeliveryId},
     journal::{
         AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, Filter, ItemState, JobRecord,
         JobState, Page, StoreError,
+        listing::{self, Begin, Fit, Gather, LOOK_AT, Next},
+        stored::StoredEvent,
     },
 };
-
-/// How many deliveries one page looks at, at most.
-const LOOK_AT: usize = 5_000;
-/// How many a page holds if nothing else is asked, and at most.
-const LIMITS: (usize, usize) = (50, 500);
 
 const COLUMNS: &str =
     "delivery.seq, delivery.id, source.text, provider.text, delivery.state, delivery.received_at,
@@ -34,87 +33,50 @@ pub(super) fn deliveries(
     connection: &Connection,
     filter: &Filter,
 ) -> Result<Page<DeliverySummary>, StoreError> {
-    let below = match &filter.cursor {
-        Some(cursor) => parse_place(cursor).ok_or_else(|| unknown_cursor(cursor))?,
-        None => i64::MAX,
-    };
-    let mut items = Vec::new();
-    let limit = limit(filter);
-    let next = walk(connection, filter, below, |seq, summary| {
-        if items.len() == limit {
-            return false;
-        }
-        items.push((seq, summary));
-        true
-    })
-    .map_err(unavailable)?;
-    let next = match next {
-        // The one that found no room comes first on the next page.
-        Next::Stopped => items.last().map(|(seq, _)| place(*seq)),
-        Next::Below(seq) => Some(place(seq)),
-        Next::End => None,
-    };
-    Ok(Page { items: items.into_iter().map(|(_, summary)| summary).collect(), next })
+    let (mut gathered, below) = listing::Deliveries::begin(filter, Place::parse)?;
+    let below = below.map_or(i64::MAX, |place| place.0);
+    let next = walk(connection, filter, below, &mut gathered).map_err(unavailable)?;
+    Ok(gathered.page(next))
 }
 
-/// One page of jobs, those of the newest deliveries first. Its cursors name the last job shown, because a page may end
-/// in the middle of a delivery.
+/// One page of jobs, those of the newest deliveries first.
 pub(super) fn jobs(connection: &Connection, filter: &Filter) -> Result<Page<JobRecord>, StoreError> {
-    let (below, mut skip_to) = match &filter.cursor {
-        Some(cursor) => parse_job_place(cursor).ok_or_else(|| unknown_cursor(cursor))?,
-        None => (i64::MAX, None),
+    let (mut gathered, begin) = listing::Jobs::begin(filter, Place::parse)?;
+    let below = match begin {
+        Begin::Newest => i64::MAX,
+        Begin::Below(place) => place.0,
+        Begin::Within(place) => place.0.saturating_add(1),
     };
-    let state = match filter.state {
-        Some(ItemState::Job(state)) => Some(state),
-        _ => None,
-    };
-    let mut items = Vec::new();
-    let limit = limit(filter);
-    let next = walk(connection, filter, below, |seq, summary| {
-        let mut jobs = summary.jobs;
-        if let Some(shown) = skip_to.take().and_then(|last| jobs.iter().position(|job| job.id == last)) {
-            jobs.drain(..=shown);
-        }
-        let wanted = jobs.into_iter().filter(|job| {
-            state.is_none_or(|state| job.state == state)
-                && filter.kind.as_ref().is_none_or(|kind| kind.matches(&job.kind))
-        });
-        for job in wanted {
-            if items.len() == limit {
-                return false;
-            }
-            items.push((seq, job));
-        }
-        true
-    })
-    .map_err(unavailable)?;
-    let next = match next {
-        Next::Stopped => items.last().map(|(seq, job)| format!("{}.{}", place(*seq), job.id)),
-        Next::Below(seq) => Some(place(seq)),
-        Next::End => None,
-    };
-    Ok(Page { items: items.into_iter().map(|(_, job)| job).collect(), next })
+    let next = walk(connection, filter, below, &mut gathered).map_err(unavailable)?;
+    Ok(gathered.page(next))
 }
 
-/// Where a listing goes on.
-enum Next {
-    /// The page is full.
-    Stopped,
-    /// The page has looked at as many deliveries as it may.
-    Below(i64),
-    End,
+/// A delivery's place in the order of arrival; in hex, where a cursor names it.
+#[derive(Clone, Copy)]
+struct Place(i64);
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        i64::from_str_radix(text, 16).ok().map(Self)
+    }
 }
 
-/// Shows the deliveries that fit the filter to `take`, the newest first, until it has had enough.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::LowerHex::fmt(&self.0, f)
+    }
+}
+
+/// Shows the deliveries that fit the filter to the page, the newest first, until it has had enough.
 fn walk(
     connection: &Connection,
     filter: &Filter,
     below: i64,
-    mut take: impl FnMut(i64, DeliverySummary) -> bool,
-) -> rusqlite::Result<Next> {
+    page: &mut impl Gather<Place>,
+) -> rusqlite::Result<Next<Place>> {
     let candidates = candidates(connection, filter, below)?;
     let next = match candidates.last() {
-        Some(last) if candidates.len() == LOOK_AT => Next::Below(*last),
+        Some(last) if candidates.len() == LOOK_AT => Next::Below(Place(*last)),
         _ => Next::End,
     };
     for seq in candidates {
@@ -123,36 +85,22 @@ fn walk(
             return Ok(Next::End);
         }
         let Some(summary) = summary(connection, seq)? else { continue };
-        if filter.since.is_none_or(|since| summary.received_at >= since)
-            && matches(connection, filter, &summary, seq)?
-            && !take(seq, summary)
-        {
-            return Ok(Next::Stopped);
+        let fits = match listing::fit(filter, &summary) {
+            Fit::No => false,
+            Fit::IfInBody => body_holds(connection, seq, filter.text.as_deref().unwrap_or_default())?,
+            Fit::Yes => true,
+        };
+        if fits && !page.take(Place(seq), summary) {
+            return Ok(Next::Full);
         }
     }
     Ok(next)
 }
 
-fn limit(filter: &Filter) -> usize {
-    if filter.limit == 0 { LIMITS.0 } else { filter.limit.min(LIMITS.1) }
-}
-
-fn place(seq: i64) -> String {
-    format!("{seq:x}")
-}
-
-fn parse_place(text: &str) -> Option<i64> {
-    i64::from_str_radix(text, 16).ok()
-}
-
-/// Below which delivery to go on, and after which of the first one's jobs.
-fn parse_job_place(text: &str) -> Option<(i64, Option<JobId>)> {
-    let Some((seq, job)) = text.split_once('.') else { return Some((parse_place(text)?, None)) };
-    Some((parse_place(seq)?.checked_add(1)?, Some(job.parse().ok()?)))
-}
-
-fn unknown_cursor(cursor: &str) -> StoreError {
-    StoreError::Invalid(format!("cursor {cursor:?} was not given out by this listing; begin without one"))
+fn body_holds(connection: &Connection, seq: i64, text: &str) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT instr(body, CAST(?2 AS BLOB)) > 0 FROM delivery WHERE seq = ?1")?
+        .query_row(params![seq, text], |row| row.get(0))
 }
 
 /// The deliveries to look at, by the index that fits the filter best. Partial indexes are used only where their own
@@ -173,40 +121,6 @@ fn candidates(connection: &Connection, filter: &Filter, below: i64) -> rusqlite:
         .prepare_cached(&sql)?
         .query_map(params![below, to_sql(LOOK_AT as u64)], |row| row.get(0))?
         .collect()
-}
-
-fn matches(
-    connection: &Connection,
-    filter: &Filter,
-    summary: &DeliverySummary,
-    seq: i64,
-) -> rusqlite::Result<bool> {
-    let state = match filter.state {
-        None => true,
-        Some(ItemState::Delivery(state)) => summary.state == state,
-        Some(ItemState::Unrouted) => summary.events.iter().any(|event| event.unrouted),
-        Some(ItemState::Job(state)) => summary.jobs.iter().any(|job| job.state == state),
-    };
-    let source = filter.source.as_ref().is_none_or(|source| *source == summary.source);
-    let kind =
-        filter.kind.as_ref().is_none_or(|kind| summary.events.iter().any(|event| kind.matches(&event.kind)));
-    if !(state && source && kind) {
-        return Ok(false);
-    }
-    let Some(text) = &filter.text else { return Ok(true) };
-    let in_summary = summary.id.to_string() == *text
-        || summary.sender_id.as_ref().is_some_and(|id| id.contains(text))
-        || summary.events.iter().any(|event| {
-            event.id.to_string() == *text
-                || event.subject.as_ref().is_some_and(|subject| subject.contains(text))
-        })
-        || summary.jobs.iter().any(|job| job.id.to_string() == *text);
-    if in_summary {
-        return Ok(true);
-    }
-    connection
-        .prepare_cached("SELECT instr(body, CAST(?2 AS BLOB)) > 0 FROM delivery WHERE seq = ?1")?
-        .query_row(params![seq, text], |row| row.get(0))
 }
 
 /// One delivery by its id.
@@ -234,7 +148,7 @@ fn attempts(
         "SELECT event, name.text, number, replay, started_at, finished_at, outcome, error
          FROM attempt JOIN name ON name.id = route WHERE delivery = ?1",
     )?;
-    let mut attempts = statement
+    let recorded = statement
         .query_map([seq], |row| {
             let route: String = row.get(1)?;
             Ok(AttemptRecord {
@@ -249,21 +163,7 @@ fn attempts(
             })
         })?
         .collect::<Result<Vec<_>, _>>()?;
-    // The last successful attempt stands in its job's row.
-    attempts.extend(summary.jobs.iter().filter(|job| job.state == JobState::Done).filter_map(|job| {
-        Some(AttemptRecord {
-            job_id: job.id,
-            route: job.route.clone(),
-            number: job.attempts,
-            replay: job.replays,
-            started_at: job.started_at?,
-            finished_at: job.finished_at?,
-            outcome: "done".into(),
-            error: None,
-        })
-    }));
-    attempts.sort_by_key(|attempt| (attempt.started_at, attempt.finished_at));
-    Ok(attempts)
+    Ok(listing::history(recorded, &summary.jobs))
 }
 
 /// The delivery whose own id this is, or one of its events'.
@@ -323,7 +223,9 @@ fn summary_of(row: &Row<'_>) -> rusqlite::Result<(DeliverySummary, Vec<StoredEve
         events: Vec::new(),
         jobs: Vec::new(),
     };
-    Ok((summary, decode(row.get_ref(8)?.as_str()?)?))
+    // A delivery whose events can't be read is shown without them, or it would hide those around it.
+    let events = row.get_ref(8)?.as_str().ok().and_then(|json| decode(json).ok());
+    Ok((summary, events.unwrap_or_default()))
 }
 
 fn jobs_of(

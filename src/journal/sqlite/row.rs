@@ -1,71 +1,25 @@
-//! How events stand in their delivery's row.
+//! How values stand in a row.
 
-use serde::{Deserialize, Serialize};
-
-use crate::{
-    clock::Timestamp,
-    delivery::DeliveryId,
-    journal::{EventRecord, NewEvent},
-    provider::{ParsedEvent, Slices},
-};
-
-/// An event as it is stored, in the order of the body. Short names: there is one in every row.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct StoredEvent {
-    #[serde(rename = "k")]
-    pub(super) kind: String,
-    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
-    pub(super) subject: Option<String>,
-    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
-    pub(super) occurred_at: Option<i64>,
-    #[serde(rename = "d", default, skip_serializing_if = "Slices::is_whole")]
-    pub(super) data: Slices,
-    #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) unrouted: bool,
-}
-
-impl StoredEvent {
-    pub(super) fn of(new: &NewEvent) -> Self {
-        Self {
-            kind: new.event.kind.clone(),
-            subject: new.event.subject.clone(),
-            occurred_at: new.event.occurred_at.map(Timestamp::as_millis),
-            data: new.event.data.clone(),
-            unrouted: new.routes.is_empty(),
-        }
-    }
-
-    pub(super) fn into_event(self) -> ParsedEvent {
-        ParsedEvent {
-            kind: self.kind,
-            subject: self.subject,
-            occurred_at: self.occurred_at.map(Timestamp::from_millis),
-            data: self.data,
-        }
-    }
-
-    pub(super) fn record(&self, delivery: DeliveryId, index: u32) -> EventRecord {
-        EventRecord {
-            id: delivery.event(index),
-            kind: self.kind.clone(),
-            subject: self.subject.clone(),
-            occurred_at: self.occurred_at.map(Timestamp::from_millis),
-            unrouted: self.unrouted,
-        }
-    }
-}
-
-/// Writes events as a row's JSON.
-pub(super) fn encode(events: &[StoredEvent]) -> String {
-    // Strings, numbers and lists always have a JSON form.
-    serde_json::to_string(events).unwrap_or_default()
-}
+use crate::journal::stored::StoredEvent;
 
 /// Reads a row's JSON.
 pub(super) fn decode(json: &str) -> rusqlite::Result<Vec<StoredEvent>> {
     serde_json::from_str(json).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
     })
+}
+
+/// Whether the database worked and what it gave makes no sense: the row is damaged, the disk is not in trouble.
+pub(super) fn is_unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error;
+    matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::QueryReturnedNoRows
+            | Error::Utf8Error(..)
+    )
 }
 
 /// A sequence number as `SQLite` keeps it.

@@ -12,7 +12,8 @@ pub(super) const APPLICATION_ID: i32 = 0x4472_426c;
 
 /// One step for each version; the file's `user_version` says how many it has seen. Never edit one that was released:
 /// append.
-const MIGRATIONS: &[&str] = &[r"
+const MIGRATIONS: &[&str] = &[
+    r"
 -- Names of sources, providers and routes, written once and referred to by number.
 CREATE TABLE name (
     id   INTEGER PRIMARY KEY,
@@ -46,7 +47,7 @@ CREATE TABLE job (
     route       INTEGER NOT NULL,
     state       INTEGER NOT NULL,           -- as `JobState`, from 0
     due         INTEGER,                    -- set while it waits
-    suspect     INTEGER NOT NULL DEFAULT 0, -- 1: a process died while it ran; 2: it ran alone then
+    suspect     INTEGER NOT NULL DEFAULT 0, -- 1: a process died while it ran; 2, only while it runs: it runs alone
     attempts    INTEGER NOT NULL DEFAULT 0,
     crashes     INTEGER NOT NULL DEFAULT 0,
     replays     INTEGER NOT NULL DEFAULT 0,
@@ -55,8 +56,7 @@ CREATE TABLE job (
     error       TEXT,
     PRIMARY KEY (delivery, event, route)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX job_due ON job (route, due) WHERE due IS NOT NULL AND suspect = 0;
-CREATE INDEX job_suspect ON job (route, due) WHERE due IS NOT NULL AND suspect > 0;
+CREATE INDEX job_due ON job (route, suspect, due) WHERE due IS NOT NULL;
 CREATE INDEX job_state ON job (state, delivery) WHERE state NOT IN (0, 3);
 
 -- The attempts that failed, and those of earlier replays. The last successful one stands in the job itself.
@@ -91,7 +91,22 @@ CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    r"
+-- Deliveries on their way to a queue that machines share, in the order of their commits.
+CREATE TABLE outbox (
+    position    INTEGER PRIMARY KEY,
+    id          BLOB NOT NULL,
+    received_at INTEGER NOT NULL,
+    meta        TEXT NOT NULL,              -- JSON, see `outbox/row.rs`
+    headers     TEXT NOT NULL,              -- JSON array of pairs
+    body        BLOB NOT NULL,
+    refused     TEXT                        -- why the queue will never take it
+) STRICT;
+CREATE INDEX outbox_id ON outbox (id);
+CREATE INDEX outbox_refused ON outbox (position) WHERE refused IS NOT NULL;
+",
+];
 
 /// The newest version that this build knows.
 pub(super) const VERSION: u32 = {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params};
 
 use super::tail::Tail;
 use crate::{
@@ -13,8 +13,82 @@ use crate::{
 /// One operation's view: a transaction under way, the memory, the time.
 pub(super) struct Session<'a> {
     pub(super) connection: &'a Connection,
+    pub(super) statements: Statements<'a>,
     pub(super) memory: &'a mut Memory,
     pub(super) now: Timestamp,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(connection: &'a Connection, memory: &'a mut Memory, now: Timestamp) -> Self {
+        Self { connection, statements: Statements { connection, held: Default::default() }, memory, now }
+    }
+}
+
+/// The statements that every delivery or job needs, taken out of the connection's cache once a transaction: finding one by its
+/// text costs about as much as half of running it.
+pub(super) struct Statements<'a> {
+    connection: &'a Connection,
+    held: [Option<CachedStatement<'a>>; 8],
+}
+
+/// A statement that is held for as long as a transaction lasts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Frequent {
+    LookUp,
+    InsertDelivery,
+    InsertJob,
+    Due,
+    SuspectsDue,
+    Start,
+    ReadDelivery,
+    Settle,
+}
+
+impl Frequent {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::LookUp => "SELECT key, delivery FROM dedupe WHERE key BETWEEN ?1 AND ?2",
+            Self::InsertDelivery => {
+                "INSERT INTO delivery (seq, id, source, provider, state, unrouted, received_at, sender_id, dedupe,
+                     dedupe_until, reason, content_type, events, headers, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                 ON CONFLICT DO NOTHING"
+            }
+            Self::InsertJob => {
+                "INSERT INTO job (delivery, event, route, state, due, attempts, started_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+            }
+            Self::Due => {
+                "SELECT delivery, event, due, state, attempts, crashes, replays
+                 FROM job WHERE route = ?1 AND due <= ?2 AND suspect = 0 ORDER BY due"
+            }
+            Self::SuspectsDue => {
+                "SELECT delivery, event, due, state, attempts, crashes, replays
+                 FROM job WHERE route = ?1 AND due <= ?2 AND suspect = 1 ORDER BY due"
+            }
+            Self::Start => {
+                "UPDATE job SET state = 1, due = NULL, suspect = ?4, attempts = ?5, started_at = ?6, finished_at = NULL
+                 WHERE delivery = ?1 AND event = ?2 AND route = ?3"
+            }
+            Self::ReadDelivery => {
+                "SELECT id, source, provider, received_at, content_type, events, body FROM delivery WHERE seq = ?1"
+            }
+            Self::Settle => {
+                "UPDATE job SET state = ?4, due = ?5, suspect = 0, finished_at = ?6, error = ?7
+                 WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1"
+            }
+        }
+    }
+}
+
+impl<'a> Statements<'a> {
+    pub(super) fn get(&mut self, which: Frequent) -> rusqlite::Result<&mut CachedStatement<'a>> {
+        let held = &mut self.held[which as usize];
+        match held {
+            Some(statement) => Ok(statement),
+            None => Ok(held.insert(self.connection.prepare_cached(which.sql())?)),
+        }
+    }
 }
 
 /// What is kept in memory and follows from the file. Changed along with the transaction; loaded anew if that fails.
@@ -22,6 +96,8 @@ pub(super) struct Session<'a> {
 pub(super) struct Memory {
     pub(super) stats: Stats,
     pub(super) tail: Tail,
+    /// The position of the outbox's last row, whether or not it is still there.
+    pub(super) outbox_end: i64,
     names: Names,
     /// For each route, a time before which none of its waiting jobs is due (`i64::MAX`: none waits).
     due: HashMap<i64, i64>,
@@ -37,12 +113,9 @@ struct Names {
 
 impl Memory {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
-        let mut memory = Self { tail: Tail::load(connection)?, ..Self::default() };
-        let stats: Option<String> = connection
-            .prepare_cached("SELECT value FROM meta WHERE key = 'stats'")?
-            .query_row([], |row| row.get(0))
-            .optional()?;
-        memory.stats = stats.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
+        let outbox_end = super::outbox::end(connection)?;
+        let mut memory = Self { tail: Tail::load(connection)?, outbox_end, ..Self::default() };
+        memory.stats = read_stats(connection)?;
         let mut names = connection.prepare_cached("SELECT id, text FROM name")?;
         let mut rows = names.query([])?;
         while let Some(row) = rows.next()? {
@@ -55,7 +128,7 @@ impl Memory {
                     &mut memory.due,
                 ),
                 (
-                    "SELECT min(due) FROM job WHERE route = ?1 AND due IS NOT NULL AND suspect > 0",
+                    "SELECT min(due) FROM job WHERE route = ?1 AND due IS NOT NULL AND suspect = 1",
                     &mut memory.suspects_due,
                 ),
             ] {
@@ -144,6 +217,15 @@ impl Names {
         self.numbers.insert(text.clone(), number);
         self.texts.insert(number, text);
     }
+}
+
+/// The counters as they were last written down.
+pub(super) fn read_stats(connection: &Connection) -> rusqlite::Result<Stats> {
+    let json: Option<String> = connection
+        .prepare_cached("SELECT value FROM meta WHERE key = 'stats'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
 }
 
 /// The state that a row's number stands for.

@@ -21,14 +21,18 @@ const STEP: usize = 256;
 pub(super) struct Hands {
     delivery: i64,
     key: Vec<u8>,
+    /// Which of them have come round; each then rests until both have.
+    came_round: (bool, bool),
 }
 
 impl Session<'_> {
     pub(super) fn sweep(&mut self, retention: Retention, hands: &mut Hands) -> rusqlite::Result<Swept> {
         let mut swept = Swept::default();
-        let deliveries_done = self.sweep_deliveries(retention, hands, &mut swept)?;
-        let keys_done = self.sweep_keys(hands, &mut swept)?;
+        let (deliveries_done, keys_done) = hands.came_round;
+        let deliveries_done = deliveries_done || self.sweep_deliveries(retention, hands, &mut swept)?;
+        let keys_done = keys_done || self.sweep_keys(hands, &mut swept)?;
         swept.finished = deliveries_done && keys_done;
+        hands.came_round = if swept.finished { (false, false) } else { (deliveries_done, keys_done) };
         Ok(swept)
     }
 
@@ -45,11 +49,13 @@ impl Session<'_> {
         let mut old = self.connection.prepare_cached(
             "SELECT seq, id, state, unrouted, received_at FROM delivery WHERE seq > ?1 ORDER BY seq LIMIT ?2",
         )?;
-        let rows: Vec<(i64, [u8; 16], i64, i64, i64)> = old
+        let rows = old
             .query_map(params![hands.delivery, to_sql(STEP as u64)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                let id: Option<[u8; 16]> = row.get(1).ok();
+                let (state, unrouted): (i64, i64) = (row.get(2)?, row.get(3)?);
+                Ok((row.get(0)?, id.map(DeliveryId::from_bytes), state, unrouted, row.get(4)?))
             })?
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<(i64, _, _, _, i64)>, _>>()?;
         let mut came_round = rows.len() < STEP;
         let mut deleted = HashSet::new();
         for (seq, id, state, unrouted, received_at) in rows {
@@ -58,16 +64,22 @@ impl Session<'_> {
                 break;
             }
             hands.delivery = seq;
-            let states = self.states_of(seq)?;
+            // Of a damaged row nobody can say what else belongs to it, so it stays.
+            let Some(id) = id else { continue };
+            let jobs = self.ends_of(seq)?;
+            let states: Vec<_> = jobs.iter().map(|(state, _)| *state).collect();
             let has = |wanted: JobState| states.contains(&(wanted as i64));
             if has(JobState::Queued) || has(JobState::Running) || has(JobState::Retrying) {
                 continue;
             }
             let failed = state == 1 || unrouted > 0 || has(JobState::Dead);
             let limit = if failed { failed_before } else { done_before };
-            if limit.is_some_and(|limit| received_at < limit) {
-                self.delete(seq, DeliveryId::from_bytes(id), &states)?;
-                deleted.insert(DeliveryId::from_bytes(id));
+            // It has ended when its last job has; one without jobs, when it came.
+            let ended_at =
+                jobs.iter().filter_map(|(_, finished_at)| *finished_at).fold(received_at, i64::max);
+            if limit.is_some_and(|limit| ended_at < limit) {
+                self.delete(seq, id, &states)?;
+                deleted.insert(id);
             }
         }
         swept.deliveries = deleted.len();
@@ -78,10 +90,11 @@ impl Session<'_> {
         Ok(came_round)
     }
 
-    fn states_of(&self, seq: i64) -> rusqlite::Result<Vec<i64>> {
+    /// The state of each job of a delivery, and when it finished.
+    fn ends_of(&self, seq: i64) -> rusqlite::Result<Vec<(i64, Option<i64>)>> {
         self.connection
-            .prepare_cached("SELECT state FROM job WHERE delivery = ?1")?
-            .query_map([seq], |row| row.get(0))?
+            .prepare_cached("SELECT state, finished_at FROM job WHERE delivery = ?1")?
+            .query_map([seq], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     }
 
@@ -105,14 +118,19 @@ impl Session<'_> {
         let mut keys = self
             .connection
             .prepare_cached("SELECT key, delivery, until FROM dedupe WHERE key > ?1 ORDER BY key LIMIT ?2")?;
-        let rows: Vec<(Vec<u8>, [u8; 16], i64)> = keys
+        let rows: Vec<(Vec<u8>, Option<[u8; 16]>, i64)> = keys
             .query_map(params![hands.key, to_sql(STEP as u64)], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                Ok((row.get(0)?, row.get(1).ok(), row.get(2)?))
             })?
             .collect::<Result<_, _>>()?;
         let came_round = rows.len() < STEP;
         for (key, delivery, until) in rows {
-            if until < self.now.as_millis() && !self.is_kept(DeliveryId::from_bytes(delivery))? {
+            let kept = match delivery {
+                Some(delivery) => self.is_kept(DeliveryId::from_bytes(delivery))?,
+                // A damaged row leads to no delivery.
+                None => false,
+            };
+            if until < self.now.as_millis() && !kept {
                 self.connection.prepare_cached("DELETE FROM dedupe WHERE key = ?1")?.execute([&key])?;
                 swept.dedupe_keys += 1;
             }

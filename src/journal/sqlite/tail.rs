@@ -11,7 +11,10 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{from_sql, to_sql};
+use super::{
+    row::{from_sql, to_sql},
+    session::{Frequent, Statements},
+};
 use crate::{
     clock::Timestamp,
     delivery::{DedupeKey, DeliveryId, JobId},
@@ -21,6 +24,10 @@ use crate::{
 const MERGE_AT: usize = 65_536;
 /// How many keys of each kind one step merges: a bound on how long a commit waits for it.
 const STEP: usize = 256;
+
+const MERGE_KEY: &str = "INSERT INTO dedupe (key, delivery, until) VALUES (?1, ?2, ?3)
+    ON CONFLICT DO UPDATE SET delivery = excluded.delivery, until = excluded.until WHERE excluded.until >= until";
+const MERGE_JOB: &str = "INSERT INTO job_id (prefix, delivery) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
 
 type Key = [u8; 32];
 
@@ -73,10 +80,13 @@ impl Tail {
         )?;
         let mut rows = deliveries.query([indexed])?;
         while let Some(row) = rows.next()? {
-            let (seq, id) = (row.get(0)?, DeliveryId::from_bytes(row.get(1)?));
+            let seq = row.get(0)?;
             tail.fresh.note(seq);
-            if let (Some(key), Some(until)) = (row.get::<_, Option<Key>>(2)?, row.get(3)?) {
-                tail.fresh.dedupe.insert(key, Seen { id, until });
+            // A damaged row is recognised by nothing; that is no reason not to begin.
+            if let (Ok(id), Ok(Some(key)), Ok(Some(until))) =
+                (row.get(1), row.get::<_, Option<Key>>(2), row.get(3))
+            {
+                tail.fresh.dedupe.insert(key, Seen { id: DeliveryId::from_bytes(id), until });
             }
         }
         let mut jobs = connection.prepare_cached(
@@ -86,8 +96,8 @@ impl Tail {
         )?;
         let mut rows = jobs.query([indexed])?;
         while let Some(row) = rows.next()? {
-            let id = DeliveryId::from_bytes(row.get(1)?);
-            let job = id.event(row.get(2)?).job(row.get_ref(3)?.as_str()?);
+            let Ok(id) = row.get(1) else { continue };
+            let job = DeliveryId::from_bytes(id).event(row.get(2)?).job(row.get_ref(3)?.as_str()?);
             tail.fresh.jobs.push((prefix(job), row.get(0)?));
         }
         Ok(tail)
@@ -97,6 +107,7 @@ impl Tail {
     pub(super) fn look_up(
         &mut self,
         connection: &Connection,
+        statements: &mut Statements<'_>,
         key: &DedupeKey,
         now: Timestamp,
         until: i64,
@@ -136,9 +147,7 @@ impl Tail {
         let mut reused = [Some(&self.fresh), self.merging.as_ref()].into_iter().flatten().any(|generation| {
             generation.dedupe.range((Bound::Included(first), Bound::Included(last))).next().is_some()
         });
-        let mut statement =
-            connection.prepare_cached("SELECT key, delivery FROM dedupe WHERE key BETWEEN ?1 AND ?2")?;
-        let mut rows = statement.query(params![first, last])?;
+        let mut rows = statements.get(Frequent::LookUp)?.query(params![first, last])?;
         while let Some(row) = rows.next()? {
             if row.get_ref(0)?.as_blob()? == bytes {
                 let id = DeliveryId::from_bytes(row.get(1)?);
@@ -251,13 +260,15 @@ impl Tail {
             self.merging = Some(frozen);
         }
         let Some(generation) = &mut self.merging else { return Ok(()) };
+        let (mut merge_key, mut merge_job) =
+            (connection.prepare_cached(MERGE_KEY)?, connection.prepare_cached(MERGE_JOB)?);
         for _ in 0..STEP {
             let Some((key, seen)) = generation.dedupe.pop_first() else { break };
-            merge_key(connection, &key, seen)?;
+            merge_key.execute(params![key, seen.id.as_bytes(), seen.until])?;
         }
         let rest = generation.jobs.len().saturating_sub(STEP);
         for (prefix, delivery) in generation.jobs.drain(rest..).rev() {
-            merge_job(connection, prefix, delivery)?;
+            merge_job.execute(params![prefix, delivery])?;
         }
         if generation.dedupe.is_empty() && generation.jobs.is_empty() {
             self.indexed =
@@ -307,20 +318,12 @@ fn claim_range(key: &Key) -> (Key, Key) {
 }
 
 fn merge_key(connection: &Connection, key: &Key, seen: Seen) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO dedupe (key, delivery, until) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET delivery = excluded.delivery, until = excluded.until
-             WHERE excluded.until >= until",
-        )?
-        .execute(params![key, seen.id.as_bytes(), seen.until])?;
+    connection.prepare_cached(MERGE_KEY)?.execute(params![key, seen.id.as_bytes(), seen.until])?;
     Ok(())
 }
 
 fn merge_job(connection: &Connection, prefix: i64, delivery: i64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO job_id (prefix, delivery) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-        .execute(params![prefix, delivery])?;
+    connection.prepare_cached(MERGE_JOB)?.execute(params![prefix, delivery])?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! The one thread that writes. It takes whatever has come in since its last commit, applies it in one transaction,
 //! fills the workers' free slots in the same transaction, commits (one fsync), and only then answers anybody.
 
+mod trouble;
+
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -10,14 +12,17 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc as async_mpsc, oneshot};
+use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 
+use self::trouble::refuse;
 use super::{
     SqliteOptions,
     accept::Prepared,
     checkpoint::Checkpointer,
     claim::{Claims, JobKey, Running, RunningJob, Suspicion, Terms},
-    open::{self, Slot},
+    hand_over::Openings,
+    open::Slot,
+    outbox::OutboxRow,
     session::{Memory, Session},
 };
 use crate::{
@@ -29,8 +34,6 @@ use crate::{
 const BATCH: usize = 1024;
 /// How often leases and the file's size are looked at.
 const TICK: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1_000 });
-/// How long to wait before a store that failed is tried again, at first and at most.
-const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// What is wrong while the file may not grow.
 pub(super) const FULL: &str = "the journal has reached [journal] max_size; raise it, or shorten retention";
@@ -40,6 +43,8 @@ type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the writer is asked to do.
 pub(super) enum Command {
     Accept(Box<Prepared>, Reply<Accepted>),
+    /// Keep it for the shared queue; answered with its position in the outbox.
+    Post(Box<OutboxRow>, Reply<i64>),
     Settle(Lease, Outcome, Reply<()>),
     Renew(Vec<Lease>, Reply<Vec<Lease>>),
     Claims(Arc<dyn Demand>, async_mpsc::UnboundedSender<ClaimedJob>),
@@ -58,6 +63,7 @@ pub(super) trait Work: Send {
 /// What applying a command came to, until the commit.
 enum Applied {
     Accept(Result<Accepted, StoreError>),
+    Post(Result<i64, StoreError>),
     Settle(bool),
     Work,
 }
@@ -73,6 +79,8 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     health: Arc<Mutex<Health>>,
     checkpointer: Checkpointer,
+    /// The position of the outbox's last durable row.
+    posted: watch::Sender<i64>,
     last_tick: Instant,
     /// No lease runs out before this, on the clock's monotonic scale.
     leases_until: Duration,
@@ -104,9 +112,11 @@ impl Writer {
         health: Arc<Mutex<Health>>,
         checkpointer: Checkpointer,
     ) -> rusqlite::Result<Self> {
+        let memory = Memory::load(&connection)?;
         let mut writer = Self {
             commands,
-            memory: Memory::load(&connection)?,
+            posted: watch::Sender::new(memory.outbox_end),
+            memory,
             connection,
             running: Running::new(),
             workers: None,
@@ -125,6 +135,11 @@ impl Writer {
         let max_crashes = writer.options.max_crashes;
         writer.recover(|session, key| session.recover_crashed(key, max_crashes))?;
         Ok(writer)
+    }
+
+    /// Follows the position of the outbox's last durable row.
+    pub(super) fn posted(&self) -> watch::Receiver<i64> {
+        self.posted.subscribe()
     }
 
     /// The sequence number of the last delivery stored.
@@ -213,7 +228,7 @@ impl Writer {
         {
             return Ok(());
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch { applied: Vec::with_capacity(commands.len()), ..Batch::default() };
         let result = {
             let gate = self.checkpointer.gate();
             let _inside = gate.enter();
@@ -238,11 +253,24 @@ impl Writer {
         };
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let stats_before = self.memory.stats.clone();
-        let mut session =
-            Session { connection: &self.connection, memory: &mut self.memory, now: self.clock.now() };
+        let now = self.clock.now();
+        let workers = self.workers.as_ref().filter(|(_, claimed)| !self.closing && !claimed.is_closed());
+        let mut session = Session::new(&self.connection, &mut self.memory, now);
+        // What has waited comes first; the slots that it leaves are for what comes in now.
+        let mut openings = None;
+        if let Some((demand, _)) = workers {
+            session.claim(&**demand, &self.running, terms, &mut batch.claims)?;
+            openings = Openings::new(&**demand, &self.running, &batch.claims, session.memory, terms, now);
+        }
         for command in commands {
             batch.applied.push(match command {
-                Command::Accept(prepared, _) => Applied::Accept(session.accept(prepared, self.full)?),
+                Command::Post(row, _) => Applied::Post(session.post(row, self.full)?),
+                Command::Accept(prepared, _) => Applied::Accept(session.accept(
+                    prepared,
+                    self.full,
+                    openings.as_mut(),
+                    &mut batch.claims,
+                )?),
                 Command::Settle(lease, outcome, _) => {
                     let key = session.memory.key_of(lease);
                     match key.and_then(|key| Some((key, take_leased(&mut self.running, key, lease)?))) {
@@ -260,10 +288,10 @@ impl Writer {
                 Command::Renew(..) | Command::Claims(..) | Command::Wake => Applied::Work,
             });
         }
-        if let Some((demand, claimed)) = &self.workers
-            && !self.closing
-            && !claimed.is_closed()
-        {
+        if let Some(openings) = openings {
+            openings.announce(&mut batch.claims);
+        }
+        if let Some((demand, _)) = workers {
             session.claim(&**demand, &self.running, terms, &mut batch.claims)?;
         }
         session.memory.tail.merge_step(session.connection)?;
@@ -282,6 +310,11 @@ impl Writer {
             // Wherever nobody waits for the answer any more, that is no reason to do anything else.
             match (command, applied) {
                 (Command::Accept(_, reply), Applied::Accept(accepted)) => drop(reply.send(accepted)),
+                (Command::Post(_, reply), Applied::Post(position)) => {
+                    // First the relay: an answer costs it nothing, and it has the longer way.
+                    self.posted.send_replace(self.memory.outbox_end);
+                    drop(reply.send(position));
+                }
                 (Command::Settle(_, _, reply), Applied::Settle(settled)) => {
                     drop(reply.send(if settled { Ok(()) } else { Err(StoreError::LeaseLost) }));
                 }
@@ -328,6 +361,13 @@ impl Writer {
                     drop(reply.send(Err(StoreError::TooLate)));
                 } else {
                     return Some(Command::Accept(prepared, reply));
+                }
+            }
+            Command::Post(row, reply) => {
+                if row.give_up_at <= clock::instant() {
+                    drop(reply.send(Err(StoreError::TooLate)));
+                } else {
+                    return Some(Command::Post(row, reply));
                 }
             }
             Command::Renew(leases, reply) => {
@@ -422,8 +462,7 @@ impl Writer {
         work: impl FnOnce(&mut Session<'_>) -> rusqlite::Result<()>,
     ) -> rusqlite::Result<()> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut session =
-            Session { connection: &self.connection, memory: &mut self.memory, now: self.clock.now() };
+        let mut session = Session::new(&self.connection, &mut self.memory, self.clock.now());
         work(&mut session)?;
         session.save_stats()?;
         self.connection.execute_batch("COMMIT")
@@ -443,80 +482,9 @@ impl Writer {
         self.running = running;
         result
     }
-
-    /// A commit failed, so nothing that this connection believes may be believed: not what it has cached, nor that a
-    /// second fsync of the same pages means anything. Opens the file anew and proves with a commit of its own that it
-    /// can be trusted again. Until then every delivery is refused at once, and its sender will come again.
-    fn reopen(&mut self, error: &rusqlite::Error) {
-        tracing::error!(%error, "the journal can't commit; deliveries are answered 503 until it can");
-        self.set_trouble(Some(error.to_string()));
-        // Whatever the log holds, copying it makes room.
-        self.checkpointer.committed();
-        let mut wait = RETRY.0;
-        while !self.closing {
-            self.refuse_for(wait);
-            wait = (wait * 2).min(RETRY.1);
-            match self.try_reopen() {
-                Ok(()) => {
-                    tracing::info!("the journal commits again");
-                    self.set_trouble(None);
-                    return;
-                }
-                Err(error) => self.set_trouble(Some(error.to_string())),
-            }
-        }
-    }
-
-    fn try_reopen(&mut self) -> Result<(), open::OpenError> {
-        let path = self.slot.database.clone();
-        let database = |source| open::OpenError::Database { path: path.clone(), source };
-        // The old connection may still hold a lock; it goes first.
-        let placeholder = Connection::open_in_memory().map_err(database)?;
-        drop(std::mem::replace(&mut self.connection, placeholder));
-        self.connection = open::open_writer(&self.slot)?;
-        self.memory = Memory::load(&self.connection).map_err(database)?;
-        // Claims whose commit failed may have been stored all the same; no handler ever saw them.
-        self.recover(|session, key| session.release(key).map(drop)).map_err(database)?;
-        open::prove(&self.connection).map_err(database)
-    }
-
-    /// Refuses everything for a while, except what must not be forgotten.
-    fn refuse_for(&mut self, time: Duration) {
-        let until = clock::instant() + time;
-        let trouble = self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble.clone();
-        let error = StoreError::Unavailable(trouble.unwrap_or_default());
-        loop {
-            match self.commands.recv_timeout(until.saturating_duration_since(clock::instant())) {
-                Ok(command @ Command::Settle(..)) => self.unsettled.push(command),
-                Ok(command @ (Command::Renew(..) | Command::Claims(..) | Command::Wake)) => {
-                    self.without_transaction(command);
-                }
-                Ok(command) => refuse(command, &error),
-                Err(RecvTimeoutError::Timeout) => return,
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.closing = true;
-                    return;
-                }
-            }
-        }
-    }
-
-    fn set_trouble(&self, trouble: Option<String>) {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner).trouble = trouble;
-    }
 }
 
 /// Takes a job out of those that run, if it is this lease's.
 fn take_leased(running: &mut Running, key: JobKey, lease: &Lease) -> Option<RunningJob> {
     running.get(&key).is_some_and(|job| job.token == lease.token).then(|| running.remove(&key))?
-}
-
-fn refuse(command: Command, error: &StoreError) {
-    match command {
-        Command::Accept(_, reply) => drop(reply.send(Err(error.clone()))),
-        Command::Settle(_, _, reply) => drop(reply.send(Err(error.clone()))),
-        Command::Renew(_, reply) => drop(reply.send(Err(error.clone()))),
-        Command::Work(work) => work.answer(Some(error.clone())),
-        Command::Claims(..) | Command::Wake => {}
-    }
 }

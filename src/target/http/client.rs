@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use reqwest::{Client, RequestBuilder, Url, redirect};
-use rustls::crypto::{CryptoProvider, ring};
 
-use crate::clock::{Clock, Timestamp};
+use crate::{
+    clock::{Clock, Timestamp},
+    tls,
+};
 
 /// The pooled HTTP client that all HTTP targets of a receiver share. Cheap to clone.
 ///
@@ -32,10 +34,7 @@ impl HttpClient {
     /// # Errors
     /// TLS can't be set up.
     pub fn new(clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
-        if CryptoProvider::get_default().is_none() {
-            // An error means that another thread was faster, which is as good.
-            let _ = ring::default_provider().install_default();
-        }
+        tls::choose_provider();
         let client = Self::builder().build().or_else(|error| {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -1,6 +1,7 @@
 //! What only this store promises; what every store does is in `conformance`.
 
 mod opening;
+mod sweeping;
 mod trouble;
 
 use std::sync::Arc;

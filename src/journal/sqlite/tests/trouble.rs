@@ -107,6 +107,47 @@ async fn a_job_that_runs_through_a_failed_commit_keeps_its_lease() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_row_costs_its_own_job_and_nothing_else() {
+    let mut world = World::<Embedded>::new().await;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(world.add(&sent("{}").signed_id(&format!("id-{}", ids.len()))).await);
+    }
+    for (id, events) in [(ids[0], "[{"), (ids[1], "[]")] {
+        let damage = move |session: &mut super::super::Session<'_>| {
+            let seq = super::super::to_sql(id.seq());
+            session.connection.execute(
+                "UPDATE delivery SET events = ?2, dedupe = x'00' WHERE seq = ?1",
+                rusqlite::params![seq, events],
+            )
+        };
+        world.fixture.store.as_ref().unwrap().write(damage).await.unwrap();
+    }
+    // What is known of it is read from the damaged rows, too.
+    world.fixture.store = None;
+    world.fixture.store = Some(super::open(&world.fixture.dir, &world.clock));
+
+    let mut workers = Workers::start(&world, &[("a", 3)]);
+    let jobs = workers.all(&world).await;
+    assert_eq!(jobs.iter().map(|job| job.lease.delivery).collect::<Vec<_>>(), [ids[2]]);
+    assert_eq!(workers.free_now("a"), 2);
+    assert_eq!(world.store().health().trouble, None);
+    assert_eq!(world.jobs_by_state().await, [0, 1, 0, 0, 2, 0]);
+    for id in &ids[..2] {
+        let job = world.job(id.event(0).job("a")).await;
+        assert_eq!((job.state, job.attempts), (JobState::Dead, 0));
+        let error = job.error.unwrap();
+        assert!(error.contains("can't be read") && error.contains("sent again"), "{error}");
+    }
+    // A new one comes in and is handed out as ever.
+    world.add(&sent("{}")).await;
+    workers.next().await;
+    world.pass(Duration::from_secs(3600)).await;
+    let retention = Retention { done: Some(Duration::from_secs(1)), failed: Some(Duration::from_secs(1)) };
+    assert_eq!(crate::journal::conformance::sweep_all(&world, retention).await.deliveries, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_journal_refuses_until_something_is_deleted() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::at(START);

@@ -1,22 +1,37 @@
 //! What was measured, beside the floor and the target.
 
-use std::{fmt, fs, io::Write as _, path::Path, thread, time::Duration};
+mod machine;
+mod scaling;
+mod table;
+
+use std::fmt;
 
 use serde::Serialize;
 
-use crate::clock;
+pub(crate) use self::{
+    machine::Machine,
+    scaling::{Scaling, Stage},
+};
+use crate::queue::Queue;
 
 /// Everything that one run found out.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// What the figures were measured on.
     pub(crate) machine: Machine,
+    /// Where jobs waited.
+    pub(crate) queue: Queue,
     /// The figures, in the order in which they were measured.
     pub(crate) figures: Vec<Figure>,
     /// What could not be measured, and deliveries that were not answered as they should.
     pub(crate) failures: Vec<String>,
     /// What was not tried, and why.
     pub(crate) skipped: Vec<String>,
+    /// What else one has to know to read the figures.
+    pub(crate) notes: Vec<String>,
+    /// What jobs cost in Redis.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scaling: Vec<Scaling>,
 }
 
 /// One figure.
@@ -46,6 +61,10 @@ pub(crate) enum Unit {
     Seconds,
     #[serde(rename = "MB")]
     Megabytes,
+    #[serde(rename = "B")]
+    Bytes,
+    #[serde(rename = "deliveries")]
+    Deliveries,
     #[serde(rename = "%")]
     Percent,
     #[serde(rename = "×")]
@@ -68,13 +87,28 @@ pub(crate) enum Target {
 
 impl Report {
     /// An empty report about this machine.
-    pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, figures: Vec::new(), failures: Vec::new(), skipped: Vec::new() }
+    pub(crate) fn new(machine: Machine, queue: Queue) -> Self {
+        Self {
+            machine,
+            queue,
+            figures: Vec::new(),
+            failures: Vec::new(),
+            skipped: Vec::new(),
+            notes: Vec::new(),
+            scaling: Vec::new(),
+        }
     }
 
     /// Adds a figure.
     pub(crate) fn figure(&mut self, figure: Figure) {
         self.figures.push(figure);
+    }
+
+    /// A scenario's acks as a share of its floor, if they were measured.
+    pub(crate) fn share_of_acks(&self, scenario: &str) -> Option<f64> {
+        let measured =
+            self.figures.iter().find(|figure| figure.scenario == scenario && figure.share.is_some());
+        measured?.share
     }
 }
 
@@ -82,6 +116,12 @@ impl Figure {
     /// A figure without floor and target.
     pub(crate) fn new(scenario: &'static str, name: impl Into<String>, value: f64, unit: Unit) -> Self {
         Self { scenario, name: name.into(), value, unit, floor: None, share: None, target: None, met: None }
+    }
+
+    /// A figure that is a whole number.
+    #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+    pub(crate) fn count(scenario: &'static str, name: impl Into<String>, value: u64, unit: Unit) -> Self {
+        Self::new(scenario, name, value as f64, unit)
     }
 
     /// The same figure of the floor, measured in the same run.
@@ -108,20 +148,15 @@ impl Figure {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n", self.machine)?;
+        writeln!(f, "{}, queue: {}\n", self.machine, self.queue)?;
         let head = ["scenario", "figure", "measured", "floor", "share", "target", ""].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(head).chain(self.figures.iter().map(Figure::cells)).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths = [0, 1, 2, 3, 4, 5, 6].map(width);
-        for row in &rows {
-            let cells = row.iter().zip(widths).enumerate().map(|(column, (cell, width))| match column {
-                // Numbers to the right, text to the left.
-                2..=4 => format!("{cell:>width$}"),
-                _ => format!("{cell:<width$}"),
-            });
-            writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        table::write(f, head, self.figures.iter().map(Figure::cells), 2..5)?;
+        if !self.scaling.is_empty() {
+            writeln!(f, "\nWhat it costs in Redis:")?;
+            table::write(f, Scaling::HEAD.map(str::to_owned), self.scaling.iter().map(Scaling::cells), 1..8)?;
         }
-        for (title, lines) in [("Failed", &self.failures), ("Skipped", &self.skipped)] {
+        for (title, lines) in [("Failed", &self.failures), ("Skipped", &self.skipped), ("Notes", &self.notes)]
+        {
             if !lines.is_empty() {
                 writeln!(f, "\n{title}:")?;
                 lines.iter().try_for_each(|line| writeln!(f, "  {line}"))?;
@@ -164,63 +199,10 @@ impl Unit {
             Self::Microseconds => format!("{value:.1} µs"),
             Self::Seconds => format!("{value:.2} s"),
             Self::Megabytes => format!("{value:.1} MB"),
+            Self::Bytes => format!("{value:.0} B"),
+            Self::Deliveries => format!("{value:.0}"),
             Self::Percent => format!("{value:.1} %"),
             Self::Ratio => format!("{value:.2}"),
-        }
-    }
-}
-
-/// What the figures were measured on: without it they say nothing.
-#[derive(Debug, Serialize)]
-pub(crate) struct Machine {
-    cores: usize,
-    /// Whether all this was built without optimisation.
-    debug_build: bool,
-    /// The load average of the last minute before the run: anything above 0 was taken from the figures.
-    load_before: Option<f64>,
-    /// Appends of 4 KiB a second, each followed by its fdatasync, on the disk with the stores.
-    syncs_per_second: f64,
-}
-
-impl Machine {
-    /// Looks at this machine, and at the disk with this folder (for half a second).
-    pub(crate) fn look(folder: &Path) -> anyhow::Result<Self> {
-        let load = fs::read_to_string("/proc/loadavg").ok();
-        Ok(Self {
-            cores: thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            debug_build: cfg!(debug_assertions),
-            load_before: load.and_then(|text| text.split_ascii_whitespace().next()?.parse().ok()),
-            syncs_per_second: syncs_per_second(folder)?,
-        })
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} cores, {:.0} fdatasyncs of 4 KiB a second", self.cores, self.syncs_per_second)?;
-        if self.debug_build {
-            write!(f, ", DEBUG BUILD: figures say nothing")?;
-        }
-        match self.load_before {
-            Some(load) if load >= 0.3 => {
-                write!(f, ", load {load} before the run: NOT QUIET")
-            }
-            Some(load) => write!(f, ", load {load} before the run"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn syncs_per_second(folder: &Path) -> anyhow::Result<f64> {
-    let mut file = tempfile::tempfile_in(folder)?;
-    let (begin, mut syncs) = (clock::instant(), 0_u32);
-    loop {
-        file.write_all(&[0x5a; 4096])?;
-        file.sync_data()?;
-        syncs += 1;
-        let taken = clock::instant().duration_since(begin);
-        if taken > Duration::from_millis(500) {
-            return Ok(f64::from(syncs) / taken.as_secs_f64());
         }
     }
 }

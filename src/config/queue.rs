@@ -1,0 +1,246 @@
+//! `[queue]`: where jobs wait.
+
+#[cfg(feature = "redis")]
+mod shared;
+
+use std::{path::Path, time::Duration};
+
+use super::{
+    entry::Zero,
+    reader::Table,
+    secrets::{Words, confidential, secrets},
+    sources::SourceConfig,
+    value::show_duration,
+};
+use crate::provider::Secret;
+#[cfg(feature = "redis")]
+use crate::{
+    journal::{AckWhen, REDIS_URL, RedisUrl},
+    receiver::RedisQueue,
+};
+
+/// `[queue]`: where jobs wait.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum QueueConfig {
+    /// In the journal itself: one machine, nothing to install.
+    #[default]
+    Embedded,
+    /// In Redis, shared by any number of machines. Prints without its passwords.
+    #[cfg(feature = "redis")]
+    Redis(RedisQueue),
+}
+
+impl QueueConfig {
+    /// Whether jobs wait in the journal itself.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self, Self::Embedded)
+    }
+
+    /// Complains about a wait for Redis that a sender would not wait for.
+    pub(super) fn check_deadlines(&self, table: &Table<'_, '_>, sources: &[SourceConfig]) {
+        let Some(wait) = self.ack_wait() else { return };
+        let deadline = |source: &&SourceConfig| source.source.deadline;
+        if let Some(source) =
+            sources.iter().min_by_key(deadline).filter(|source| source.source.deadline <= wait)
+        {
+            let (wait, deadline) = (show_duration(wait), show_duration(source.source.deadline));
+            table.problem(
+                "ack_timeout",
+                format!(
+                    "{wait} is longer than the sender of the source {:?} waits for its reply ({deadline}); expected less, \
+                     such as \"300ms\"",
+                    source.name
+                ),
+            );
+        }
+    }
+
+    /// How long an acknowledgement waits for the shared queue; `None`: not at all.
+    fn ack_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Embedded => None,
+            #[cfg(feature = "redis")]
+            Self::Redis(queue) => match queue.ack {
+                AckWhen::Journal => None,
+                AckWhen::Both { timeout } => Some(timeout),
+            },
+        }
+    }
+
+    pub(super) fn read(table: &Table<'_, '_>) -> Self {
+        let places = confidential(table, "url", "url_file", &URL, place);
+        let keys = Keys::read(table);
+        table.finish();
+        let named = table.has("url") || table.has("url_file");
+        match places.as_slice() {
+            // The place is a problem already, and no reason to complain about the keys beside it.
+            [] if named => Self::Embedded,
+            [] | [Place::Embedded] => {
+                keys.refuse_on_embedded(table);
+                Self::Embedded
+            }
+            #[cfg(feature = "redis")]
+            places => {
+                let urls = places.iter().filter_map(|place| match place {
+                    Place::Redis(url) => Some(url.clone()),
+                    Place::Embedded => None,
+                });
+                let urls: Vec<_> = urls.collect();
+                if urls.len() < places.len() {
+                    table.problem("url", TWO_QUEUES);
+                    return Self::Embedded;
+                }
+                Self::Redis(shared::queue(table, keys, urls))
+            }
+            #[cfg(not(feature = "redis"))]
+            _ => {
+                table.problem("url", TWO_QUEUES);
+                Self::Embedded
+            }
+        }
+    }
+}
+
+const TWO_QUEUES: &str =
+    "names \"embedded\" beside another queue; expected either \"embedded\" alone, or URLs of one Redis";
+
+#[cfg(feature = "redis")]
+const PLACES: &str =
+    "\"embedded\", a URL of Redis such as \"redis://127.0.0.1:6379\", or a list of such URLs";
+#[cfg(not(feature = "redis"))]
+const PLACES: &str = "\"embedded\"";
+
+/// A URL may hold a password.
+const URL: Words = Words { what: "URL", one: "the URL of a Redis", some: PLACES };
+
+enum Place {
+    Embedded,
+    #[cfg(feature = "redis")]
+    Redis(RedisUrl),
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    if text == "embedded" {
+        return Ok(Place::Embedded);
+    }
+    #[cfg(feature = "redis")]
+    return RedisUrl::parse(text)
+        .map(Place::Redis)
+        .map_err(|wrong| format!("{wrong}; expected \"embedded\", or {REDIS_URL}"));
+    #[cfg(not(feature = "redis"))]
+    {
+        let redis = text.starts_with("redis://") || text.starts_with("rediss://");
+        let found = if redis { "asks for Redis" } else { "is not understood" };
+        Err(format!(
+            "{found}, but this build has only the embedded queue; expected url = \"embedded\", or a doorbell built \
+             with its feature `redis`"
+        ))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Topology {
+    Single,
+    Sentinel,
+    Cluster,
+}
+
+/// What stands beside the URL, as far as it is there and right.
+#[cfg_attr(
+    not(feature = "redis"),
+    expect(dead_code, reason = "the embedded queue only asks whether they are there")
+)]
+struct Keys {
+    topology: Option<Topology>,
+    sentinel_master: Option<String>,
+    sentinel_user: Option<String>,
+    sentinel_password: Option<Secret>,
+    /// Certificates, as PEM.
+    ca: Option<Vec<u8>>,
+    /// Whether Redis, too, must have a delivery before it is acknowledged.
+    both: Option<bool>,
+    ack_timeout: Option<Duration>,
+    wait_replicas: Option<u32>,
+    wait_aof: Option<bool>,
+    lanes: Option<u32>,
+}
+
+impl Keys {
+    fn read(table: &Table<'_, '_>) -> Self {
+        let name = |key, expected| {
+            table
+                .get(key)
+                .and_then(|it| it.parsed(expected, |text| (!text.is_empty()).then(|| text.to_owned())))
+        };
+        let topologies =
+            [("single", Topology::Single), ("sentinel", Topology::Sentinel), ("cluster", Topology::Cluster)];
+        Self {
+            topology: table.get("topology").and_then(|it| it.choice(&topologies)),
+            sentinel_master: name("sentinel_master", "the name that the Sentinels know the primary by"),
+            sentinel_user: name("sentinel_user", "the name of a user of the Sentinels"),
+            sentinel_password: sentinel_password(table),
+            ca: certificates(table),
+            both: table.get("ack").and_then(|it| it.choice(&[("journal", false), ("both", true)])),
+            ack_timeout: table.get("ack_timeout").and_then(|it| it.duration(Zero::Refused)),
+            wait_replicas: table.get("wait_replicas").and_then(|it| it.count(0..=100)),
+            wait_aof: table.get("wait_aof").and_then(|it| it.flag()),
+            lanes: table.get("lanes").and_then(|it| it.count(1..=256)),
+        }
+    }
+
+    /// Complains about what the embedded queue can't do. What it does anyway may stand.
+    fn refuse_on_embedded(&self, table: &Table<'_, '_>) {
+        const WHY: &str = "has no meaning on the embedded queue";
+        let topology = self.topology.unwrap_or(Topology::Single);
+        for (key, wanted, default) in [
+            ("topology", topology != Topology::Single, "\"single\""),
+            ("ack", self.both == Some(true), "\"journal\""),
+            ("wait_replicas", self.wait_replicas.unwrap_or(0) > 0, "0"),
+            ("wait_aof", self.wait_aof == Some(true), "false"),
+            ("lanes", self.lanes.unwrap_or(1) > 1, "1"),
+        ] {
+            if wanted {
+                table.problem(
+                    key,
+                    format!("{WHY}; leave it out, or write {key} = {default}, or give url a Redis"),
+                );
+            }
+        }
+        for key in SENTINEL.into_iter().chain(["ca_file"]).filter(|key| table.has(key)) {
+            table.problem(key, format!("{WHY}; leave it out, or give url a Redis"));
+        }
+    }
+}
+
+/// The keys that only Sentinels give a meaning.
+const SENTINEL: [&str; 4] =
+    ["sentinel_master", "sentinel_user", "sentinel_password", "sentinel_password_file"];
+
+fn sentinel_password(table: &Table<'_, '_>) -> Option<Secret> {
+    let mut passwords = secrets(table, "sentinel_password", "sentinel_password_file", |_| Ok(()));
+    if passwords.len() > 1 {
+        table.problem(
+            "sentinel_password",
+            "is given more than once; expected one password, in `sentinel_password` or in `sentinel_password_file`",
+        );
+    }
+    passwords.pop()
+}
+
+fn certificates(table: &Table<'_, '_>) -> Option<Vec<u8>> {
+    const EXPECTED: &str = "the path of a file with the certificates to trust, as PEM";
+    let value = table.get("ca_file")?;
+    let path = value.text(EXPECTED)?;
+    match (value.context.files)(Path::new(&path.value)) {
+        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Some(pem.into_bytes()),
+        Ok(_) => {
+            value.problem(format!("there is no certificate in the file {}; expected {EXPECTED}", path.shown));
+            None
+        }
+        Err(error) => {
+            value.problem(format!("the file {} can't be read: {error}; expected {EXPECTED}", path.shown));
+            None
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! What all parts of the store work with: the link, who this process is, and that it fits the store's layout.
+
+use std::{
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::Value;
+use tokio::sync::OnceCell;
+
+use super::{
+    RedisOptions, answer,
+    lease::Running,
+    link::{Link, LinkError, Script, Waited},
+    script,
+};
+use crate::clock::Clock;
+
+/// The layout that this version reads and writes.
+const VERSION: &str = "1";
+/// A lease's token names its lane in this many values.
+const MAX_LANES: u32 = 256;
+
+static STORE: LazyLock<Script> = script!("store", allow_oom);
+static RECOVER: LazyLock<Script> = script!("recover", allow_oom);
+
+/// Why the shared store can't be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum RedisOpenError {
+    #[error("where Redis is can't be understood: {0}")]
+    Options(String),
+    #[error("lanes = {0} is out of range: 1 to {MAX_LANES} are possible")]
+    Lanes(u32),
+    /// The store was made with another number of lanes.
+    #[error(
+        "the store in this Redis was made with lanes = {stored}, and the configuration says lanes = {configured}; \
+         set lanes = {stored}, or use another database or an empty Redis"
+    )]
+    OtherLanes { stored: String, configured: u32 },
+    /// The store was made by another version.
+    #[error(
+        "the store in this Redis has layout version {0}; this version of doorbell reads version {VERSION} only"
+    )]
+    OtherVersion(String),
+}
+
+/// The link, who this process is, and that it fits the store's layout.
+pub(super) struct Core {
+    pub(super) link: Link,
+    /// A connection of their own for batches that may have to wait for replicas or a disk.
+    batches: Link,
+    pub(super) options: RedisOptions,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Who settles and renews: `<host>/<incarnation>`.
+    pub(super) owner: String,
+    /// What this host runs.
+    pub(super) running: Running,
+    /// Whether the last call had an answer.
+    answering: AtomicBool,
+    /// Whether scripts take the time from `clock`.
+    made_up_time: bool,
+    /// Whether the layout was found to fit.
+    met: OnceCell<Result<(), RedisOpenError>>,
+}
+
+impl Core {
+    pub(super) fn new(
+        options: RedisOptions,
+        clock: Arc<dyn Clock>,
+        host: &str,
+        made_up_time: bool,
+    ) -> Result<Self, RedisOpenError> {
+        if !(1..=MAX_LANES).contains(&options.lanes) {
+            return Err(RedisOpenError::Lanes(options.lanes));
+        }
+        let new_link = || Link::new(&options).map_err(|error| RedisOpenError::Options(error.to_string()));
+        let (link, batches) = (new_link()?, new_link()?);
+        let incarnation = getrandom::u64().map_err(|error| RedisOpenError::Options(error.to_string()))?;
+        let owner = format!("{}/{incarnation:016x}", hex::encode(host));
+        Ok(Self {
+            link,
+            batches,
+            options,
+            clock,
+            owner,
+            running: Running::default(),
+            answering: AtomicBool::new(true),
+            made_up_time,
+            met: OnceCell::new(),
+        })
+    }
+
+    pub(super) fn lanes(&self) -> u32 {
+        self.options.lanes
+    }
+
+    /// Makes sure that the store is laid out as this process needs it. Does nothing while Redis is away: then the first
+    /// script does it.
+    pub(super) async fn meet(&self) -> Result<(), RedisOpenError> {
+        match self.met().await {
+            Ok(met) => met.clone(),
+            Err(error) => {
+                tracing::warn!(%error, "Redis is away; going on without it until it is there");
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs a script on a lane. In front of `args`, as `ARGV[1]`, comes the time.
+    pub(super) async fn run(&self, lane: u32, script: &Script, args: &[&[u8]]) -> Result<Value, LinkError> {
+        match self.met().await? {
+            Ok(()) => self.run_unmet(lane, script, args).await,
+            Err(misfit) => Err(LinkError::Refused(misfit.to_string())),
+        }
+    }
+
+    async fn met(&self) -> Result<&Result<(), RedisOpenError>, LinkError> {
+        if let Some(met) = self.met.get() {
+            return Ok(met);
+        }
+        // Whoever waits while others try, one after the other, waits no longer than for a call.
+        let met = self.met.get_or_try_init(|| self.introduce());
+        let late = || LinkError::Away("Redis could not be asked in time whether its store fits".into());
+        tokio::time::timeout(self.options.timeout, met).await.map_err(|_| late())?
+    }
+
+    async fn introduce(&self) -> Result<Result<(), RedisOpenError>, LinkError> {
+        if let Err(misfit) = self.layout().await? {
+            return Ok(Err(misfit));
+        }
+        for lane in 0..self.lanes() {
+            let max_crashes = self.options.max_crashes.to_string();
+            let args = [self.owner.as_bytes(), max_crashes.as_bytes()];
+            let taken = self.page_through_leases(lane, &RECOVER, &args).await?;
+            if taken > 0 {
+                tracing::warn!(
+                    jobs = taken,
+                    "took back jobs that an earlier process of this host left running"
+                );
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Makes sure that the layout is still written down: Redis may have lost all.
+    pub(super) async fn check_layout(&self) -> Result<(), LinkError> {
+        self.met().await?;
+        self.layout().await?.map_err(|misfit| LinkError::Refused(misfit.to_string()))
+    }
+
+    async fn layout(&self) -> Result<Result<(), RedisOpenError>, LinkError> {
+        let lanes = self.lanes();
+        let answer = self.run_unmet(0, &STORE, &[VERSION.as_bytes(), lanes.to_string().as_bytes()]).await?;
+        let [version, stored] = answer::texts(answer)?;
+        Ok(if version != VERSION {
+            Err(RedisOpenError::OtherVersion(version))
+        } else if stored != lanes.to_string() {
+            Err(RedisOpenError::OtherLanes { stored, configured: lanes })
+        } else {
+            Ok(())
+        })
+    }
+
+    /// Runs a script on one page of a lane's leases after the other, until a whole round changes nothing: leases that
+    /// end meanwhile move the others. Returns how many it changed.
+    pub(super) async fn page_through_leases(
+        &self,
+        lane: u32,
+        script: &Script,
+        args: &[&[u8]],
+    ) -> Result<u64, LinkError> {
+        let mut changed = 0;
+        loop {
+            let (mut from, mut changed_now) = (0, 0);
+            loop {
+                let from_text = from.to_string();
+                let args = [args, &[from_text.as_bytes()]].concat();
+                let [leases, some] = answer::fixed(self.run_unmet(lane, script, &args).await?)?;
+                let (leases, some) = (answer::uint(&leases)?, answer::uint(&some)?);
+                if leases == 0 {
+                    break;
+                }
+                from += leases.saturating_sub(some);
+                changed_now += some;
+            }
+            changed += changed_now;
+            if changed_now == 0 {
+                return Ok(changed);
+            }
+        }
+    }
+
+    /// When a lease that begins now ends, on the clock's monotonic scale.
+    pub(super) fn lease_end(&self) -> Duration {
+        self.clock.monotonic().saturating_add(self.options.lease)
+    }
+
+    /// What is wrong, in words.
+    pub(super) fn trouble(&self) -> Option<String> {
+        if let Some(Err(misfit)) = self.met.get() {
+            return Some(misfit.to_string());
+        }
+        let answering = self.answering.load(Ordering::Relaxed);
+        (!answering || self.met.get().is_none()).then(|| "Redis does not answer".into())
+    }
+
+    /// Runs a script whose writes have to be as safe as the options say before they count.
+    pub(super) async fn run_safe(
+        &self,
+        lane: u32,
+        script: &Script,
+        args: &[&[u8]],
+    ) -> Result<Value, LinkError> {
+        if let Err(misfit) = self.met().await? {
+            return Err(LinkError::Refused(misfit.to_string()));
+        }
+        let RedisOptions { wait_replicas, wait_aof, timeout, .. } = self.options;
+        let now = self.made_up_now();
+        let args = [&[now.as_bytes()], args].concat();
+        let answer = self.batches.run_waiting(lane, script, &args, wait_replicas, wait_aof, timeout).await;
+        match self.note(answer)? {
+            (answer, Waited::Enough) => Ok(answer),
+            (_, Waited::Short(why)) => {
+                Err(LinkError::Away(format!("it is written, but not safe enough: {why}")))
+            }
+        }
+    }
+
+    async fn run_unmet(&self, lane: u32, script: &Script, args: &[&[u8]]) -> Result<Value, LinkError> {
+        let now = self.made_up_now();
+        let args = [&[now.as_bytes()], args].concat();
+        let answer = self.link.run(lane, script, &args).await;
+        self.note(answer)
+    }
+
+    /// What scripts are told about the time.
+    fn made_up_now(&self) -> String {
+        if self.made_up_time { self.clock.now().as_millis().to_string() } else { String::new() }
+    }
+
+    fn note<T>(&self, answer: Result<T, LinkError>) -> Result<T, LinkError> {
+        self.answering.store(!matches!(answer, Err(LinkError::Away(_))), Ordering::Relaxed);
+        answer
+    }
+}

@@ -1,0 +1,323 @@
+//! Feeds this host's workers: claims what is due as soon as a slot is free, and looks after leases that run out.
+//!
+//! One task does all of it, so that what it knows of this host (what runs, which suspect waits) needs no agreement.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+#[cfg(test)]
+use tokio::sync::oneshot;
+
+use super::{
+    Pauses,
+    batch::Batches,
+    claim::{self, Ask, Claimed},
+    core::Core,
+    lease::{self, Contact},
+    link::{LinkError, Wake},
+    settle::Settlement,
+};
+use crate::{
+    clock,
+    journal::{ClaimedJob, Demand, Outcome, StoreError},
+};
+
+/// What the feeder is told.
+pub(super) enum Command {
+    /// The demand has grown, or time has moved.
+    Wake,
+    /// Something is ready in this lane.
+    Lane(u32),
+    /// Something is ready in some lane.
+    Anywhere,
+    /// A job of this route can be claimed in so long.
+    Due { lane: u32, route: Arc<str>, due_in: Duration },
+    /// A suspect has ended, or what another waited for.
+    Eased,
+    /// From now on jobs go here.
+    Claims(Arc<dyn Demand>, mpsc::UnboundedSender<ClaimedJob>),
+    /// Answered after a pass over everything that left nothing to claim.
+    #[cfg(test)]
+    Pass(oneshot::Sender<()>),
+}
+
+/// Where to tell it.
+#[derive(Clone)]
+pub(super) struct Feeder(mpsc::UnboundedSender<Command>);
+
+impl Feeder {
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Command>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Nothing happens if the store is closed.
+    pub(super) fn tell(&self, command: Command) {
+        let _ = self.0.send(command);
+    }
+}
+
+/// The outcomes that go to Redis.
+pub(super) type Settlements = Batches<Settlement, Result<(), StoreError>>;
+
+/// The feeder's task.
+pub(super) struct Feeding {
+    pub(super) core: Arc<Core>,
+    settlements: Arc<Settlements>,
+    claims: Option<(Arc<dyn Demand>, mpsc::UnboundedSender<ClaimedJob>)>,
+    pub(super) lanes: Vec<Lane>,
+    /// Which lane is asked first; another one each time, unless a suspect waits in this one.
+    first: usize,
+    /// Claims whose answer did not come: lane, first and last token's number.
+    pub(super) unanswered: Vec<(u32, u64, u64)>,
+    /// When all is looked at, whether or not anything was heard of it.
+    next_round: std::time::Instant,
+    #[cfg(test)]
+    passes: Vec<oneshot::Sender<()>>,
+}
+
+/// Whether other lanes may be asked as well.
+enum Go {
+    On,
+    NoFurther,
+}
+
+pub(super) struct Lane {
+    /// For each route, before when, on the clock's monotonic scale, there is no use in asking.
+    next_due: Vec<Duration>,
+    /// The same for leases that run out.
+    pub(super) next_lease: Duration,
+    pub(super) contact: Contact,
+}
+
+impl Feeding {
+    pub(super) fn new(core: Arc<Core>, settlements: Arc<Settlements>) -> Self {
+        let lane = |_| Lane {
+            next_due: Vec::new(),
+            next_lease: Duration::ZERO,
+            contact: Contact::new(core.options.lease),
+        };
+        Self {
+            lanes: (0..core.lanes()).map(lane).collect(),
+            settlements,
+            claims: None,
+            first: 0,
+            unanswered: Vec::new(),
+            next_round: clock::instant(),
+            #[cfg(test)]
+            passes: Vec::new(),
+            core,
+        }
+    }
+
+    /// Goes on until the store is closed.
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut pauses = Pauses::default();
+        let mut wakes = self.core.link.wakes();
+        loop {
+            let wait = tokio::time::sleep_until(self.next_look().into());
+            tokio::select! {
+                command = commands.recv() => {
+                    let Some(command) = command else { return };
+                    self.hear(command);
+                }
+                wake = wakes.next() => self.hear(match wake {
+                    Wake::Lane(lane) => Command::Lane(lane),
+                    Wake::Subscribed => Command::Anywhere,
+                }),
+                () = wait => {}
+            }
+            loop {
+                while let Ok(command) = commands.try_recv() {
+                    self.hear(command);
+                }
+                match self.pass().await {
+                    Ok(()) => {
+                        pauses = Pauses::default();
+                        break;
+                    }
+                    Err(error) => {
+                        pauses.note(&error, "no jobs can be claimed");
+                        pauses.pause().await;
+                    }
+                }
+            }
+            #[cfg(test)]
+            for pass in self.passes.drain(..) {
+                let _ = pass.send(());
+            }
+        }
+    }
+
+    fn hear(&mut self, command: Command) {
+        match command {
+            Command::Wake => {}
+            Command::Lane(lane) => {
+                if let Some(lane) = self.lanes.get_mut(lane as usize) {
+                    lane.next_due.fill(Duration::ZERO);
+                }
+            }
+            Command::Due { lane, route, due_in } => {
+                let at = self.core.clock.monotonic().saturating_add(due_in);
+                let number = self
+                    .claims
+                    .iter()
+                    .flat_map(|(demand, _)| demand.routes())
+                    .position(|name| *name == route);
+                let lane = self.lanes.get_mut(lane as usize);
+                if let Some(due) = lane.zip(number).and_then(|(lane, number)| lane.next_due.get_mut(number)) {
+                    *due = at.min(*due);
+                }
+            }
+            Command::Anywhere | Command::Eased => self.ask_everything(),
+            Command::Claims(demand, sender) => {
+                for lane in &mut self.lanes {
+                    lane.next_due = vec![Duration::ZERO; demand.routes().len()];
+                }
+                self.claims = Some((demand, sender));
+            }
+            #[cfg(test)]
+            Command::Pass(reply) => {
+                self.next_round = clock::instant();
+                self.passes.push(reply);
+            }
+        }
+    }
+
+    pub(super) fn ask_everything(&mut self) {
+        for lane in &mut self.lanes {
+            lane.next_due.fill(Duration::ZERO);
+        }
+    }
+
+    /// When to look again if nothing is heard.
+    fn next_look(&self) -> std::time::Instant {
+        let (now, monotonic) = (clock::instant(), self.core.clock.monotonic());
+        let dues = self.lanes.iter().flat_map(|lane| &lane.next_due).filter(|due| **due > monotonic);
+        let leases = self.lanes.iter().map(|lane| &lane.next_lease);
+        let next = dues.chain(leases).min().map(|next| next.saturating_sub(monotonic));
+        next.and_then(|wait| now.checked_add(wait)).map_or(self.next_round, |at| at.min(self.next_round))
+    }
+
+    /// One look at everything that may need it. A lane that does not answer holds up no other.
+    async fn pass(&mut self) -> Result<(), LinkError> {
+        let mut round = Ok(());
+        if clock::instant() >= self.next_round {
+            round = self.core.check_layout().await;
+            self.next_round = clock::instant() + self.round();
+            // Nobody else may be left who knows of what waits.
+            self.ask_everything();
+            for lane in &mut self.lanes {
+                lane.next_lease = Duration::ZERO;
+            }
+            let long_ago = self.core.clock.monotonic().saturating_sub(self.core.options.lease);
+            self.core.running.forget_before(long_ago);
+        }
+        let put_back = self.put_back().await;
+        let looked_after = self.look_after_leases().await;
+        let claimed = self.claim().await;
+        round.and(put_back).and(looked_after).and(claimed)
+    }
+
+    /// How often all is looked at: often enough to notice in time that contact was lost.
+    pub(super) fn round(&self) -> Duration {
+        self.core.options.lease / 6
+    }
+
+    /// Claims until nothing is left that is due and has a free slot.
+    async fn claim(&mut self) -> Result<(), LinkError> {
+        let lanes = self.lanes.len();
+        let first = self.first;
+        let mut all = Ok(());
+        for turn in 0..lanes {
+            let lane = (first + turn) % lanes;
+            match self.claim_in(lane).await {
+                Ok(Go::On) => {}
+                Ok(Go::NoFurther) => return all,
+                Err(error) => all = all.and(Err(error)),
+            }
+        }
+        self.first = (first + 1) % lanes;
+        all
+    }
+
+    /// Claims until nothing is left in a lane that is due and has a free slot.
+    async fn claim_in(&mut self, lane: usize) -> Result<Go, LinkError> {
+        let Some((demand, sender)) = self.claims.clone() else { return Ok(Go::NoFurther) };
+        loop {
+            if sender.is_closed() {
+                self.claims = None;
+                return Ok(Go::NoFurther);
+            }
+            let load = self.core.running.load();
+            if load.alone {
+                return Ok(Go::NoFurther);
+            }
+            let asks = self.asks(lane, &*demand);
+            if asks.is_empty() {
+                return Ok(Go::On);
+            }
+            let asked_at = self.core.clock.monotonic();
+            let number = u32::try_from(lane).unwrap_or(u32::MAX);
+            let first_token = lease::new_tokens(claim::AT_ONCE);
+            let claims = claim::claim(&self.core, number, &asks, load, first_token).await;
+            let claims = claims.inspect_err(|error| {
+                if matches!(error, LinkError::Away(_)) {
+                    self.unanswered.push((number, first_token, first_token + claim::AT_ONCE - 1));
+                    self.lanes[lane].contact.lost();
+                }
+            })?;
+            for (ask, due_in) in asks.iter().zip(claims.next_due) {
+                self.lanes[lane].next_due[ask.route] =
+                    due_in.map_or(Duration::MAX, |due_in| asked_at.saturating_add(due_in));
+            }
+            self.core.running.hold_up(claims.held_up);
+            self.hand_out(claims.jobs, &*demand, &sender);
+            if claims.held_up {
+                // Nothing else begins until it has had its turn.
+                self.first = lane;
+                return Ok(Go::NoFurther);
+            }
+        }
+    }
+
+    /// The routes to ask a lane for.
+    fn asks(&self, lane: usize, demand: &dyn Demand) -> Vec<Ask> {
+        let now = self.core.clock.monotonic();
+        let due = demand.routes().iter().enumerate().zip(&self.lanes[lane].next_due);
+        due.filter(|(_, due)| **due <= now)
+            .map(|((route, name), _)| Ask { route, name: name.clone(), free: demand.free(route) })
+            .filter(|ask| ask.free > 0)
+            .collect()
+    }
+
+    fn hand_out(&self, jobs: Vec<Claimed>, demand: &dyn Demand, sender: &mpsc::UnboundedSender<ClaimedJob>) {
+        let until = self.core.lease_end();
+        for claimed in &jobs {
+            self.core.running.begun(claimed.lease.token, claimed.suspicion, until);
+        }
+        let mut counts = vec![0; demand.routes().len()];
+        for claimed in &jobs {
+            counts[claimed.route] += 1;
+        }
+        for (route, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+            demand.claimed(route, count);
+        }
+        for Claimed { route, lease, job, .. } in jobs {
+            let outcome = match job {
+                Ok(job) => match sender.send(job) {
+                    Ok(()) => continue,
+                    // Whoever would have run it is gone.
+                    Err(_) => Outcome::Released,
+                },
+                Err(error) => Outcome::Dead { error: error.to_string() },
+            };
+            demand.not_claimed(route, 1);
+            let settlements = self.settlements.clone();
+            tokio::spawn(async move {
+                let lane = lease::lane_of_token(lease.token);
+                settlements.submit(lane, Settlement { lease, outcome }).await;
+            });
+        }
+    }
+}

@@ -1,0 +1,197 @@
+-- Claims due jobs: leases them to a host and counts the attempt.
+-- ARGV: time, owner, lease in ms, number of the first token, lane, how many jobs at most, whether a suspect may run,
+-- whether the host runs anything, after how many crashes a job is dead, then for each route: name, free slots.
+-- Answers: time; 0, 1 (a suspect has to run alone, and waits), 2 (the first job is a suspect), 3 (it runs alone); the
+-- jobs: number of the route, delivery and event, attempt, crashes, replays, number of its delivery's value; the values;
+-- for each route in how many ms the next job is due (-1: none waits).
+local now = now_ms()
+local now_text = int(now)
+local owner, first_token, lane, limit = ARGV[2], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local suspects_may, busy, max_crashes = ARGV[7] == '1', ARGV[8] == '1', tonumber(ARGV[9])
+local jobs_key = prefix .. 'jobs'
+-- So much of what deliveries hold is answered at once; then the rest waits for the next call.
+local MANY_BYTES, VALUES_AT_ONCE = 4194304, 16
+
+local routes = {}
+for at = 10, #ARGV, 2 do
+  routes[#routes + 1] = { name = ARGV[at], free = tonumber(ARGV[at + 1]), claimed = {}, begun = 0 }
+end
+
+-- Until when this host gave calls up whose answer did not come: one that arrives after all must claim nothing.
+local given_up = redis.call('GET', prefix .. 'given-up:' .. owner)
+if given_up and first_token <= tonumber(given_up) then
+  local never = {}
+  for i = 1, #routes do never[i] = -1 end
+  return { now_text, 0, {}, {}, never }
+end
+
+-- The suspect that is due first, if one may run.
+local verdict = 0
+local candidates = {}
+if suspects_may then
+  local first
+  for i, route in ipairs(routes) do
+    local found = redis.call('ZRANGE', prefix .. 'suspects:' .. route.name, 0, 0, 'WITHSCORES')
+    if found[1] then
+      local due = tonumber(found[2])
+      if due > now then
+        route.next_suspect = due
+      elseif not first or due < first.due then
+        first = { route = i, member = found[1], due = due }
+      end
+    end
+  end
+  if first then
+    local text = redis.call('HGET', jobs_key, first.member .. ':' .. routes[first.route].name) or NEW_JOB
+    -- Its last chance: only if it runs alone does another crash prove that it is the one.
+    local alone = read_job(text).crashes + 1 >= max_crashes
+    if alone and busy then
+      local at_once = {}
+      for i = 1, #routes do at_once[i] = 0 end
+      return { now_text, 1, {}, {}, at_once }
+    end
+    candidates[1] = first
+    verdict = alone and 3 or 2
+    routes[first.route].free = routes[first.route].free - 1
+  end
+end
+
+-- When a delivery was received, by its id: a UUIDv7 begins with the milliseconds.
+local function received_at(id)
+  local ms = 0
+  for i = 1, 6 do ms = ms * 256 + string.byte(id, i) end
+  return ms
+end
+
+-- What is new and what is due again, the oldest first.
+if verdict ~= 3 then
+  for i, route in ipairs(routes) do
+    local wanted = math.min(route.free, limit - #candidates)
+    local new, again = {}, {}
+    if wanted > 0 then
+      new = redis.call('LRANGE', prefix .. 'new:' .. route.name, 0, wanted - 1)
+      again = redis.call(
+        'ZRANGEBYSCORE', prefix .. 'ready:' .. route.name, '-inf', now_text, 'WITHSCORES', 'LIMIT', 0, wanted
+      )
+    end
+    route.more = #new + #again / 2 >= wanted
+    local next_new, next_again = 1, 1
+    for _ = 1, wanted do
+      local member, due = new[next_new], again[next_again + 1]
+      if due and (not member or tonumber(due) <= received_at(member)) then
+        candidates[#candidates + 1] = { route = i, member = again[next_again] }
+        next_again = next_again + 2
+      elseif member then
+        candidates[#candidates + 1] = { route = i, member = member, new = true }
+        next_new = next_new + 1
+      else
+        break
+      end
+    end
+  end
+end
+
+local fields = {}
+for i, candidate in ipairs(candidates) do
+  candidate.key = candidate.member .. ':' .. routes[candidate.route].name
+  fields[i] = candidate.key
+end
+local texts = get_all(jobs_key, fields)
+
+-- The deliveries, each once.
+local values, number_of, bytes = {}, {}, 0
+local taken = #candidates
+local i = 1
+while i <= #candidates do
+  local keys, ids = {}, {}
+  while i <= #candidates and #keys < VALUES_AT_ONCE do
+    local id = string.sub(candidates[i].member, 1, 16)
+    if not number_of[id] then
+      keys[#keys + 1] = prefix .. 'd:' .. id
+      ids[#ids + 1] = id
+      number_of[id] = 0
+    end
+    i = i + 1
+  end
+  if #keys > 0 then
+    local some = redis.call('MGET', unpack(keys))
+    for j = 1, #keys do
+      if some[j] then
+        values[#values + 1] = some[j]
+        number_of[ids[j]] = #values
+        bytes = bytes + #some[j]
+      end
+    end
+  end
+  if bytes > MANY_BYTES then
+    taken = i - 1
+    break
+  end
+end
+
+local answer, changed, leases = {}, {}, {}
+local lease_end = int(now + ARGV[3])
+local token = first_token
+for i = 1, taken do
+  local candidate = candidates[i]
+  local route, key, text = routes[candidate.route], candidate.key, texts[i]
+  local is_suspect = i == 1 and verdict > 0
+  if is_suspect then
+    redis.call('ZREM', prefix .. 'suspects:' .. route.name, candidate.member)
+  elseif candidate.new then
+    route.begun = route.begun + 1
+  else
+    route.claimed[#route.claimed + 1] = candidate.member
+  end
+  local value = number_of[string.sub(candidate.member, 1, 16)]
+  -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
+  if candidate.new and text or value == 0 and not text then
+    if is_suspect then verdict = 0 end
+  elseif value > 0 then
+    local state, attempts, crashes, replays, err = QUEUED, 0, '0', '0', ''
+    if text then
+      state, attempts, crashes, replays, err =
+        string.match(text, '^(%d) (%d+) (%d+) (%d+) %S+ %S+ %S+ %d %S+ %S+ (.*)$')
+    end
+    local attempt = attempts + 1
+    changed[#changed + 1] = key
+    changed[#changed + 1] = table.concat({
+      RUNNING, attempt, crashes, replays, '-', now_text, '-', is_suspect and verdict - 1 or 0, owner,
+      int(token * 256 + lane), err,
+    }, ' ')
+    token = token + 1
+    leases[#leases + 1] = lease_end
+    leases[#leases + 1] = key
+    count_job(state, RUNNING)
+    local n = #answer
+    answer[n + 1], answer[n + 2], answer[n + 3] = candidate.route - 1, candidate.member, attempt
+    answer[n + 4], answer[n + 5], answer[n + 6] = tonumber(crashes), tonumber(replays), value - 1
+  else
+    local job = read_job(text)
+    count_job(job.state, DEAD)
+    job.state, job.due, job.finished, job.suspect = DEAD, '-', now_text, '0'
+    job.err = 'its delivery is gone from Redis: was it evicted? Set maxmemory-policy noeviction'
+    changed[#changed + 1] = key
+    changed[#changed + 1] = write_job(job)
+    redis.call('ZADD', prefix .. 'failing', 0, key)
+    if is_suspect then verdict = 0 end
+  end
+end
+call_all('HSET', jobs_key, changed)
+call_all('ZADD', prefix .. 'leases', leases)
+save_counts()
+
+local next_due = {}
+for i, route in ipairs(routes) do
+  if route.begun > 0 then redis.call('LPOP', prefix .. 'new:' .. route.name, route.begun) end
+  call_all('ZREM', prefix .. 'ready:' .. route.name, route.claimed)
+  if verdict == 3 or route.more or taken < #candidates then
+    next_due[i] = 0
+  else
+    local found = redis.call('ZRANGE', prefix .. 'ready:' .. route.name, 0, 0, 'WITHSCORES')
+    local due = found[2] and tonumber(found[2]) or route.next_suspect
+    if due and route.next_suspect then due = math.min(due, route.next_suspect) end
+    next_due[i] = due and math.max(due - now, 0) or -1
+  end
+end
+return { now_text, verdict, answer, values, next_due }

@@ -1,0 +1,18 @@
+-- Gives up a job that waits, or is dead.
+-- ARGV: time, delivery and event, route, why.
+-- Answers: the state in which it was.
+local member, route = ARGV[2], ARGV[3]
+local key = member .. ':' .. route
+local job = read_job(redis.call('HGET', prefix .. 'jobs', key) or NEW_JOB)
+local before = job.state
+if before == QUEUED or before == RETRYING or before == DEAD then
+  job.state, job.due, job.suspect, job.finished = DISCARDED, '-', '0', int(now_ms())
+  if job.err == '' then job.err = ARGV[4] end
+  redis.call('HSET', prefix .. 'jobs', key, write_job(job))
+  redis.call('ZREM', prefix .. 'ready:' .. route, member)
+  redis.call('ZREM', prefix .. 'suspects:' .. route, member)
+  redis.call('ZADD', prefix .. 'failing', 0, key)
+  count_job(before, DISCARDED)
+  save_counts()
+end
+return before

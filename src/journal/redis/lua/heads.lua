@@ -1,0 +1,31 @@
+-- The heads of deliveries: of those named, or of the next ones in a set, the newest first.
+-- ARGV: time, then either '' and ids, or a set's name, where to begin ('+', or '(' and an id), how many.
+-- Answers: id and head for each, in the set's order. A head is '' if the delivery is not there. Fewer than asked for
+-- means that the set has no more.
+local answer = {}
+
+local function add(id)
+  answer[#answer + 1] = id
+  answer[#answer + 1] = read_head(id) or ''
+end
+
+if ARGV[2] == '' then
+  for at = 3, #ARGV do add(ARGV[at]) end
+  return answer
+end
+
+local key, from, wanted = prefix .. ARGV[2], ARGV[3], tonumber(ARGV[4])
+while wanted > 0 do
+  local asked, last = wanted, nil
+  local members = redis.call('ZREVRANGEBYLEX', key, from, '-', 'LIMIT', 0, asked)
+  for i, member in ipairs(members) do
+    -- A member begins with its delivery's id; a job's goes on behind it.
+    local id = string.sub(member, 1, 16)
+    if id ~= last then
+      add(id)
+      last, wanted, from = id, wanted - 1, '(' .. id
+    end
+  end
+  if #members < asked then break end
+end
+return answer

@@ -1,0 +1,37 @@
+-- Moves the sweep's hand over the next deliveries in the order of arrival, on behalf of all hosts.
+-- ARGV: time, from what age on a delivery may be too old, in ms ('' if none ever is), how many to look at.
+-- Answers: time; id and head of each delivery passed. When the hand has come round, it rests until `sweep_round`.
+local now = now_ms()
+local hands = prefix .. 'sweep'
+local passed = {}
+local place, rests = unpack(redis.call('HMGET', hands, 'delivery', 'delivery_rests'))
+if rests then return { int(now), passed } end
+
+local limit = tonumber(ARGV[3])
+local ids = {}
+if ARGV[2] ~= '' then
+  ids = redis.call('ZRANGEBYLEX', prefix .. 'index', place and '(' .. place or '-', '+', 'LIMIT', 0, limit)
+end
+local come_round = #ids < limit
+for i, id in ipairs(ids) do
+  local head = read_head(id)
+  if head then
+    local received_at = tonumber((string.match(head, '^%d %d+ (%-?%d+)')))
+    if received_at >= now - ARGV[2] then
+      come_round = true
+      break
+    end
+    passed[#passed + 1] = id
+    passed[#passed + 1] = head
+  else
+    redis.call('ZREM', prefix .. 'index', id)
+  end
+  place = id
+end
+if come_round then
+  redis.call('HDEL', hands, 'delivery')
+  redis.call('HSET', hands, 'delivery_rests', 1)
+else
+  redis.call('HSET', hands, 'delivery', place)
+end
+return { int(now), passed }

@@ -1,0 +1,162 @@
+//! How attempts end, and that they go on.
+
+use std::{sync::LazyLock, time::Duration};
+
+use super::{
+    answer,
+    batch::Waiting,
+    core::Core,
+    feeder::{Command, Feeder},
+    lease::{job_key, lane_of_token},
+    link::{LinkError, Script},
+    script,
+};
+use crate::journal::{Lease, Outcome, StoreError};
+
+static SETTLE: LazyLock<Script> = script!("settle", allow_oom);
+static RENEW: LazyLock<Script> = script!("renew", allow_oom);
+
+/// How an attempt ended.
+pub(super) struct Settlement {
+    pub(super) lease: Lease,
+    pub(super) outcome: Outcome,
+}
+
+impl Settlement {
+    pub(super) fn weight(&self) -> usize {
+        128 + self.error().len()
+    }
+
+    fn code(&self) -> &'static [u8] {
+        match self.outcome {
+            Outcome::Done => b"d",
+            Outcome::Retry { .. } => b"r",
+            Outcome::Dead { .. } => b"x",
+            Outcome::Discarded { .. } => b"c",
+            Outcome::Released => b"l",
+        }
+    }
+
+    fn error(&self) -> &str {
+        match &self.outcome {
+            Outcome::Retry { error, .. } | Outcome::Dead { error } | Outcome::Discarded { reason: error } => {
+                error
+            }
+            Outcome::Done | Outcome::Released => "",
+        }
+    }
+
+    /// In how long the job can be claimed again.
+    fn due_in(&self) -> Option<Duration> {
+        match self.outcome {
+            Outcome::Retry { after, .. } => Some(after),
+            Outcome::Released => Some(Duration::ZERO),
+            _ => None,
+        }
+    }
+}
+
+/// Records what has gathered for a lane, however long Redis is away, and answers each.
+pub(super) async fn settle_gathered(
+    core: &Core,
+    feeder: &Feeder,
+    lane: u32,
+    gathered: Vec<Waiting<Settlement, Result<(), StoreError>>>,
+) {
+    let settlements: Vec<_> = gathered.iter().map(|(settlement, _)| settlement).collect();
+    let mut pauses = super::Pauses::default();
+    let mut repeated = false;
+    let recorded = loop {
+        match record(core, lane, &settlements, repeated).await {
+            Ok(recorded) => break recorded,
+            Err(error) => {
+                // Once no answer came, each of them may have been recorded.
+                repeated |= matches!(error, LinkError::Away(_));
+                pauses.note(&error, "outcomes are not recorded yet");
+                pauses.pause().await;
+            }
+        }
+    };
+    let mut eased = false;
+    for ((settlement, reply), recorded) in gathered.into_iter().zip(recorded) {
+        eased |= core.running.ended(settlement.lease.token);
+        if let (true, Some(due_in)) = (recorded, settlement.due_in()) {
+            feeder.tell(Command::Due { lane, route: settlement.lease.route.clone(), due_in });
+        }
+        // Whoever no longer waits for the answer needs none.
+        let _ = reply.send(if recorded { Ok(()) } else { Err(StoreError::LeaseLost) });
+    }
+    // Their slots are free for what waits.
+    feeder.tell(if eased { Command::Eased } else { Command::Wake });
+}
+
+async fn record(
+    core: &Core,
+    lane: u32,
+    settlements: &[&Settlement],
+    repeated: bool,
+) -> Result<Vec<bool>, LinkError> {
+    let texts: Vec<_> = settlements
+        .iter()
+        .map(|settlement| {
+            let after = match settlement.outcome {
+                Outcome::Retry { after, .. } => after.as_millis().min(u128::from(FAR)),
+                _ => 0,
+            };
+            (member(&settlement.lease), settlement.lease.token.to_string(), after.to_string())
+        })
+        .collect();
+    let mut args: Vec<&[u8]> = vec![core.owner.as_bytes()];
+    for (settlement, (member, token, after)) in settlements.iter().zip(&texts) {
+        args.extend([&member[..], settlement.lease.route.as_bytes(), token.as_bytes(), settlement.code()]);
+        args.extend([after.as_bytes(), settlement.error().as_bytes(), if repeated { b"1" } else { b"0" }]);
+    }
+    flags(core.run(lane, &SETTLE, &args).await?, settlements.len())
+}
+
+/// A retry is due no later than so many milliseconds from now: what scripts can still count (some 30,000 years).
+const FAR: u64 = 1 << 50;
+
+/// Extends leases to a full lease from now; returns those that were lost.
+pub(super) async fn renew(core: &Core, leases: Vec<Lease>) -> Result<Vec<Lease>, StoreError> {
+    let mut lost = Vec::new();
+    for lane in 0..core.lanes() {
+        let ours: Vec<_> = leases.iter().filter(|lease| lane_of_token(lease.token) == lane).collect();
+        for some in ours.chunks(super::batch::MANY) {
+            let until = core.lease_end();
+            let lease_ms = core.options.lease.as_millis().to_string();
+            let texts: Vec<_> = some.iter().map(|lease| (job_key(lease), lease.token.to_string())).collect();
+            let mut args: Vec<&[u8]> = vec![core.owner.as_bytes(), lease_ms.as_bytes()];
+            for (key, token) in &texts {
+                args.extend([&key[..], token.as_bytes()]);
+            }
+            let kept = flags(core.run(lane, &RENEW, &args).await?, some.len())?;
+            for (lease, kept) in some.iter().zip(kept) {
+                if kept {
+                    core.running.extend(lease.token, until);
+                } else {
+                    core.running.ended(lease.token);
+                    lost.push((*lease).clone());
+                }
+            }
+        }
+    }
+    lost.extend(leases.into_iter().filter(|lease| lane_of_token(lease.token) >= core.lanes()));
+    Ok(lost)
+}
+
+fn flags(answer: redis::Value, expected: usize) -> Result<Vec<bool>, LinkError> {
+    let flags: Vec<_> = answer::list(answer)?
+        .iter()
+        .map(|flag| Ok(answer::int(flag)? == 1))
+        .collect::<Result<_, LinkError>>()?;
+    if flags.len() == expected {
+        Ok(flags)
+    } else {
+        Err(LinkError::Refused(format!("{} answers came for {expected} leases", flags.len())))
+    }
+}
+
+fn member(lease: &Lease) -> Vec<u8> {
+    [lease.delivery.as_bytes(), lease.event.to_string().as_bytes()].concat()
+}

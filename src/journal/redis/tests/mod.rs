@@ -1,0 +1,139 @@
+//! What only this store promises; what every store does is in `conformance`.
+
+mod clocks;
+mod feeding;
+mod hosts;
+mod link;
+mod reading;
+#[allow(dead_code, reason = "the tests of the service use what is not used here")]
+#[path = "../../../../tests/support/redis/mod.rs"]
+pub(super) mod servers;
+mod sweeping;
+mod topology;
+mod trouble;
+
+use std::sync::{Arc, atomic::Ordering};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use self::servers::RedisServer as Server;
+use super::{Redis, RedisOptions, core::Core, feeder::Command};
+use crate::{
+    clock::{Clock, ManualClock},
+    delivery::IdGenerator,
+    journal::{
+        Demand, Store,
+        conformance::{Fixture, LEASE, MAX_CRASHES, World, conformance_suite},
+    },
+};
+
+/// A store on a server of its own, with so many lanes.
+struct Shared<const LANES: u32> {
+    server: Arc<Server>,
+    clock: ManualClock,
+    /// `None` only while it is opened anew.
+    store: Option<Redis>,
+}
+
+mod one_lane {
+    use super::*;
+
+    conformance_suite!(Shared<1>);
+}
+
+mod four_lanes {
+    use super::*;
+
+    conformance_suite!(Shared<4>);
+}
+
+#[async_trait]
+impl<const LANES: u32> Fixture for Shared<LANES> {
+    const ONE_QUEUE: bool = LANES == 1;
+
+    async fn new(clock: ManualClock) -> Self {
+        let server = Arc::new(Server::start(&[]));
+        let store = Some(open(options(&server, LANES), &clock, "host").await);
+        Self { server, clock, store }
+    }
+
+    fn store(&self) -> &dyn Store {
+        self.redis()
+    }
+
+    async fn crash(&mut self) {
+        self.store = None;
+        self.store = Some(open(options(&self.server, LANES), &self.clock, "host").await);
+    }
+
+    async fn mature(&self) {}
+
+    async fn quiesce(&self) {
+        self.redis().pass().await;
+    }
+}
+
+impl<const LANES: u32> Shared<LANES> {
+    fn redis(&self) -> &Redis {
+        self.store.as_ref().unwrap()
+    }
+
+    /// Another host at the same Redis.
+    async fn beside(&self, host: &str) -> World<Self> {
+        let store = Some(open(options(&self.server, LANES), &self.clock, host).await);
+        let fixture = Self { server: self.server.clone(), clock: self.clock.clone(), store };
+        World { fixture, clock: self.clock.clone(), ids: IdGenerator::new().unwrap() }
+    }
+}
+
+impl Redis {
+    /// Waits until nothing more can be claimed.
+    async fn pass(&self) {
+        let (reply, passed) = oneshot::channel();
+        self.feeder.tell(Command::Pass(reply));
+        passed.await.expect("the feeder is alive");
+    }
+}
+
+fn options(server: &Server, lanes: u32) -> RedisOptions {
+    let options = RedisOptions::new([server.url()]);
+    RedisOptions { lanes, lease: LEASE, max_crashes: MAX_CRASHES, ..options }
+}
+
+/// Opens a store that takes the time from the test's clock.
+async fn open(options: RedisOptions, clock: &(impl Clock + Clone), host: &str) -> Redis {
+    let core = Core::new(options, Arc::new(clock.clone()), host, true).unwrap();
+    Redis::start(core).await.unwrap()
+}
+
+/// So many free slots for each of these routes, for a store that no case has for itself.
+struct Slots {
+    routes: Vec<Arc<str>>,
+    free: Vec<std::sync::atomic::AtomicUsize>,
+}
+
+impl Slots {
+    fn new(routes: &[(&str, usize)]) -> Arc<Self> {
+        let (routes, free) = routes.iter().map(|(route, free)| (Arc::from(*route), (*free).into())).unzip();
+        Arc::new(Self { routes, free })
+    }
+}
+
+impl Demand for Slots {
+    fn routes(&self) -> &[Arc<str>] {
+        &self.routes
+    }
+
+    fn free(&self, route: usize) -> usize {
+        self.free[route].load(Ordering::SeqCst)
+    }
+
+    fn claimed(&self, route: usize, jobs: usize) {
+        self.free[route].fetch_sub(jobs, Ordering::SeqCst);
+    }
+
+    fn not_claimed(&self, route: usize, jobs: usize) {
+        self.free[route].fetch_add(jobs, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,118 @@
+//! The relay, against a queue that fails as it is told to.
+
+mod fake;
+mod moving;
+mod slots;
+mod store;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use self::fake::Fake;
+use super::{AckWhen, LateDuplicate, RelayOptions, Relayed};
+use crate::{
+    clock::ManualClock,
+    delivery::IdGenerator,
+    journal::{
+        Accepted, NewDelivery, OpenError, Store,
+        conformance::{START, Sent, prepare},
+        sqlite::{Limits, Outbox, SqliteOptions},
+    },
+};
+
+/// Waits for something that comes in its own time. Only a failing test waits long.
+async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
+    let answer = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    answer.await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+/// A host with a data folder, and the queue that it shares.
+struct Host {
+    dir: Arc<tempfile::TempDir>,
+    clock: ManualClock,
+    ids: Arc<IdGenerator>,
+    queue: Arc<Fake>,
+    duplicates: Arc<std::sync::Mutex<Vec<LateDuplicate>>>,
+    options: RelayOptions,
+}
+
+impl Host {
+    fn new() -> Self {
+        let clock = ManualClock::at(START);
+        Self {
+            dir: Arc::new(tempfile::tempdir().unwrap()),
+            queue: Arc::new(Fake::new(clock.clone())),
+            clock,
+            ids: Arc::new(IdGenerator::new().unwrap()),
+            duplicates: Arc::default(),
+            options: RelayOptions {
+                ack: AckWhen::Journal,
+                gather: Duration::from_millis(1),
+                keep: Duration::from_secs(3600),
+                look_every: Duration::from_millis(20),
+                batch: Limits { rows: 64, bytes: 1 << 20 },
+                patience: Duration::from_millis(500),
+                ask_every: Duration::from_millis(20),
+                save_every: Duration::from_millis(10),
+                sweep_every: Duration::from_millis(10),
+                retry: (Duration::from_millis(1), Duration::from_millis(10)),
+            },
+        }
+    }
+
+    fn journal(&self) -> SqliteOptions {
+        SqliteOptions::new(self.dir.path())
+    }
+
+    fn outbox(&self) -> Outbox {
+        Outbox::open_free(self.journal(), Arc::new(self.clock.clone())).unwrap()
+    }
+
+    fn start(&self) -> Relayed {
+        self.start_on(self.outbox())
+    }
+
+    fn start_on(&self, outbox: Outbox) -> Relayed {
+        let duplicates = self.duplicates.clone();
+        Relayed::start(
+            outbox,
+            self.queue.clone(),
+            self.options,
+            self.journal(),
+            Arc::new(self.clock.clone()),
+            Arc::new(move |found| duplicates.lock().unwrap().push(found)),
+        )
+    }
+
+    fn prepare(&self, sent: &Sent) -> NewDelivery {
+        prepare(sent, &self.clock, &self.ids)
+    }
+
+    /// Accepts this and says under which id.
+    async fn add(&self, store: &Relayed, sent: &Sent) -> crate::delivery::DeliveryId {
+        let new = self.prepare(sent);
+        let id = new.id;
+        assert_eq!(store.accept(new).await.unwrap(), Accepted::New { id_reused: false });
+        id
+    }
+}
+
+/// Waits until everything is moved.
+async fn drained(store: &Relayed) {
+    until("an empty backlog", || async { (store.relay().backlog == 0).then_some(()) }).await;
+}
+
+async fn end(store: Relayed) {
+    store.end(Duration::from_secs(60)).await;
+    tokio::task::spawn_blocking(move || drop(store)).await.unwrap();
+}
+
+fn embedded(dir: &Path) -> Result<crate::journal::Sqlite, OpenError> {
+    crate::journal::Sqlite::open(SqliteOptions::new(dir), Arc::new(ManualClock::at(START)))
+}
