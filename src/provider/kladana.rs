@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use self::{
-    event::{Action, Audit, EntityEvent, Event, StockEvent},
+    event::{Action, Audit, EntityEvent, Event, ReportType, StockEvent, StockType},
     href::EntityRef,
 };
 use super::{

@@ -19,6 +19,7 @@ pub mod quable;
 mod secret;
 pub mod shareactor;
 mod signature;
+pub(crate) mod words;
 
 use std::{borrow::Cow, fmt, ops::Range, time::Duration};
 
@@ -27,7 +28,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    event::{Decimal, EventError, FromEvent},
+    event::{Decimal, EventError, FromEvent, Kind},
     hmac::{Hmac, Preset, SchemeError},
     kladana::Kladana,
     mask::Mask,

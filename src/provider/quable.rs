@@ -7,7 +7,10 @@ use std::borrow::Cow;
 use http::header::AUTHORIZATION;
 use serde::Deserialize;
 
-pub use self::event::{Event, Link, Locales, Process, Resource, UpdatedItem};
+pub use self::event::{
+    Action, Code, Entity, Event, ItemType, Link, Locales, Process, ProcessType, Resource, ResourceType,
+    UpdatedItem,
+};
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets, SenderId, Slices, Unparsable,
     json::{object, or_default, text_or_nothing},

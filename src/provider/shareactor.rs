@@ -1,6 +1,7 @@
 //! Shareactor, now Kvass: an HMAC whose header and encoding are published nowhere, so they are settings.
 
 mod event;
+mod extended_json;
 
 use std::borrow::Cow;
 
@@ -8,11 +9,15 @@ use http::HeaderName;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use self::event::{Event, EventData};
+use self::extended_json::{date, oid};
+pub use self::{
+    event::{Action, Author, Entity, Event, EventData, Kind},
+    extended_json::{Date, ObjectId},
+};
 use super::{
     Encoding, KeyDecoding, KeyError, Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secret,
     Secrets, SenderId, Slices, Unparsable,
-    json::{object, or_default, scalar, text_or_nothing},
+    json::{object, or_default, text_or_nothing},
     signature::Algorithm,
 };
 use crate::clock::Timestamp;
@@ -179,7 +184,7 @@ impl Provider for Shareactor {
     }
 
     fn known_kinds(&self) -> &[&str] {
-        &["order.*", "invoice.*", "user.*", "subscription.*", "payment.*", "product.*", "plan.*"]
+        Entity::KINDS
     }
 }
 
@@ -221,33 +226,4 @@ struct About<'a> {
 struct Object<'a> {
     #[serde(borrow, rename = "_id")]
     id: Option<&'a RawValue>,
-}
-
-/// Reads `{"$oid": "…"}`, or the id alone.
-pub(crate) fn oid(raw: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Oid<'a> {
-        #[serde(borrow, rename = "$oid")]
-        oid: &'a RawValue,
-    }
-    let inner = serde_json::from_str(raw.get()).map_or(raw, |id: Oid<'_>| id.oid);
-    scalar(inner).filter(|id| !id.is_empty())
-}
-
-/// Reads `{"$date": …}`: milliseconds (also as `{"$numberLong": "…"}`) or RFC 3339; or either of them alone.
-pub(crate) fn date(raw: &RawValue) -> Option<Timestamp> {
-    #[derive(Deserialize)]
-    struct Date<'a> {
-        #[serde(borrow, rename = "$date")]
-        date: &'a RawValue,
-    }
-    #[derive(Deserialize)]
-    struct Long<'a> {
-        #[serde(borrow, rename = "$numberLong")]
-        long: &'a RawValue,
-    }
-    let raw = serde_json::from_str(raw.get()).map_or(raw, |outer: Date<'_>| outer.date);
-    let raw = serde_json::from_str(raw.get()).map_or(raw, |outer: Long<'_>| outer.long);
-    let text = scalar(raw)?;
-    text.parse().ok().map(Timestamp::from_millis).or_else(|| Timestamp::parse_rfc3339(&text))
 }
