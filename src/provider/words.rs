@@ -116,7 +116,8 @@ mod tests {
         assert_eq!(Word::KNOWN.iter().map(Word::as_str).collect::<Vec<_>>(), ["GO", "stop_it"]);
         assert_eq!(Word::KINDS, ["GO.*", "stop_it.*"]);
         assert_eq!(format!("{:>6}|{}", Word::Go, Word::from("x")), "    GO|x");
-        assert!(Word::Stop == "stop_it" && Word::from("x") != "stop_it");
+        let unknown = Word::from("x");
+        assert!(Word::Stop == "stop_it" && unknown == "x" && unknown != "stop_it");
     }
 
     #[test]

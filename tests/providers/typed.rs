@@ -2,7 +2,9 @@
 
 use doorbell::{
     clock::Timestamp,
-    provider::{Decimal, EventError, FromEvent, Kladana, Poster, Provider, Quable, Shareactor, Verdict},
+    provider::{
+        self, Decimal, EventError, FromEvent, Kladana, Poster, Provider, Quable, Shareactor, Verdict,
+    },
 };
 use http::HeaderMap;
 use serde_json::json;
@@ -40,20 +42,13 @@ fn every_notification_among_the_samples_has_its_type() {
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/samples")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let name = name.strip_suffix(".json").unwrap();
-        let (provider, typed): (Box<dyn Provider>, fn(&str, &[u8]) -> Result<(), EventError>) =
-            match name.split('_').next() {
-                Some("kladana") => (Box::new(Kladana::new()), typed::<doorbell::provider::kladana::Event>),
-                Some("quable") => {
-                    (Box::new(Quable::path_secret_only()), typed::<doorbell::provider::quable::Event>)
-                }
-                Some("poster") => {
-                    (Box::new(Poster::new(super::POSTER_SECRET)), typed::<doorbell::provider::poster::Event>)
-                }
-                Some("shareactor") => {
-                    (Box::new(Shareactor::new("secret")), typed::<doorbell::provider::shareactor::Event>)
-                }
-                _ => continue,
-            };
+        let (provider, typed): (Box<dyn Provider>, Typed) = match name.split('_').next() {
+            Some("kladana") => (Box::new(Kladana::new()), typed::<provider::kladana::Event>),
+            Some("quable") => (Box::new(Quable::path_secret_only()), typed::<provider::quable::Event>),
+            Some("poster") => (Box::new(Poster::new(super::POSTER_SECRET)), typed::<provider::poster::Event>),
+            Some("shareactor") => (Box::new(Shareactor::new("secret")), typed::<provider::shareactor::Event>),
+            _ => continue,
+        };
         let body = bytes::Bytes::from(sample(name));
         let Ok(Verdict::Accept { events, .. }) = provider.verify(&proved(&HeaderMap::new(), &body), now())
         else {
@@ -66,6 +61,8 @@ fn every_notification_among_the_samples_has_its_type() {
     }
     assert_eq!(read, 10 + 4 + 4 + 1);
 }
+
+type Typed = fn(&str, &[u8]) -> Result<(), EventError>;
 
 fn typed<E: FromEvent>(kind: &str, data: &[u8]) -> Result<(), EventError> {
     E::from_event(kind, data).map(drop)
@@ -83,8 +80,8 @@ fn any_event_as_json() {
 fn types_of_ones_own_may_use_the_values() {
     #[derive(serde::Deserialize, serde::Serialize, PartialEq, Debug)]
     struct Mine {
-        action: doorbell::provider::poster::Action,
-        code: doorbell::provider::quable::Code,
+        action: provider::poster::Action,
+        code: provider::quable::Code,
         sum: Decimal,
         at: Timestamp,
     }

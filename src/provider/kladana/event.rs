@@ -19,21 +19,21 @@ use crate::{
 /// One event: something happened to an entity, or stock levels changed.
 ///
 /// ```
-/// use doorbell::provider::{FromEvent, kladana::{Action, Event}};
+/// use doorbell::provider::{FromEvent, kladana::{Action, Event, ReportType}};
 ///
-/// let data = br#"{"auditContext":{"uid":"manager@democafe","moment":"2026-01-23 10:44:23"},
-///     "events":[{"meta":{"type":"customerorder","href":"https://api.kladana.com/api/remap/1.2/entity/customerorder/4081aa10-f82b-11f0-0a80-047200060001"},
-///         "action":"UPDATE","updatedFields":["state"]}]}"#;
-/// match Event::from_event("customerorder.update", data)? {
+/// let data = br#"{"accountId":"3c1d6a52-7b40-11ee-0a80-0f4400021c77","stockType":"stock","reportType":"bystore",
+///     "reportUrl":"https://api.kladana.com/api/remap/1.2/report/stock/bystore/current?changedSince=2026-01-23 10:40:00"}"#;
+/// match Event::from_event("stock.bystore", data)? {
 ///     Event::Entity(event) => match event.action {
-///         Action::Create | Action::Update => {
-///             assert_eq!(event.entity.entity_type.as_deref(), Some("customerorder"));
-///             assert_eq!(event.entity.id.as_deref(), Some("4081aa10-f82b-11f0-0a80-047200060001"));
-///             assert_eq!(event.updated_fields, ["state"]);
-///         }
-///         action => panic!("{action} is not of interest"),
+///         Action::Create | Action::Update => println!("fetch {:?} {:?}", event.entity.entity_type, event.entity.id),
+///         Action::Delete => println!("forget {:?}", event.entity.id),
+///         _ => {}
 ///     },
-///     Event::Stock(event) => println!("ask for the {} report since {:?}", event.report_type, event.changed_since()),
+///     Event::Stock(event) => {
+///         assert_eq!(event.report_type, ReportType::ByStore);
+///         // The sender wrote Moscow time.
+///         assert_eq!(event.changed_since().map(|at| at.to_string()).as_deref(), Some("2026-01-23T07:40:00.000Z"));
+///     }
 ///     _ => {}
 /// }
 /// # Ok::<(), doorbell::provider::EventError>(())
@@ -258,7 +258,6 @@ struct Change<'a> {
 struct Author<'a> {
     #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     uid: Option<Cow<'a, str>>,
-    // What some pages of the vendor call `uid`.
     #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     id: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "or_default")]
@@ -271,10 +270,15 @@ struct Author<'a> {
 
 impl From<Author<'_>> for Audit {
     fn from(author: Author<'_>) -> Self {
+        // Some pages of the vendor call the login `id`.
+        let (uid, id) = match (author.uid, author.id) {
+            (None, login) => (login, None),
+            both => both,
+        };
         Self {
-            uid: author.uid.or(author.id).map(Into::into),
+            uid: uid.map(Into::into),
             moment: author.moment.as_deref().and_then(moment),
-            id: EntityRef::read(None, author.meta.href).id,
+            id: EntityRef::read(None, author.meta.href).id.or(id.map(Into::into)),
             extra: author.extra,
         }
     }

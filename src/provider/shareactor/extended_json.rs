@@ -1,4 +1,4 @@
-//! What MongoDB makes of ids and times in JSON.
+//! What `MongoDB` makes of ids and times in JSON.
 
 use std::borrow::Cow;
 

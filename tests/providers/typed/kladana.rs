@@ -62,6 +62,10 @@ fn what_it_may_add_is_kept() {
     let audit = event.audit.unwrap();
     assert_eq!((audit.uid.as_deref(), &audit.extra["source"]), (Some("jane"), &json!("app")));
 
+    let both = br#"{"auditContext":{"id":"7","uid":"jane"},"events":[{"action":"CREATE"}]}"#;
+    let audit = EntityEvent::from_event("a.create", both).unwrap().audit.unwrap();
+    assert_eq!((audit.uid.as_deref(), audit.id.as_deref()), (Some("jane"), Some("7")));
+
     let stock = br#"{"reportType":"byowner","stockType":"lent","accountId":7,"reportUrl":null,"new":[1]}"#;
     let Event::Stock(stock) = Event::from_event("stock.byowner", stock).unwrap() else { panic!() };
     assert_eq!(stock.report_type, ReportType::Other("byowner".into()));
