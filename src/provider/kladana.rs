@@ -1,4 +1,6 @@
 //! Kladana and its twin brand `MoySklad`: no signature, several events in one notification.
+//!
+#![doc = include_str!("kladana/guide.md")]
 
 mod event;
 mod href;

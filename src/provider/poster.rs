@@ -1,4 +1,6 @@
 //! Poster POS: an md5 over some of the fields, carried in the body itself.
+//!
+#![doc = include_str!("poster/guide.md")]
 
 mod data;
 mod event;

@@ -1,4 +1,6 @@
 //! Quable PIM: a fixed `Authorization` value, or the secret in the URL.
+//!
+#![doc = include_str!("quable/guide.md")]
 
 mod event;
 

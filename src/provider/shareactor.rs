@@ -1,4 +1,6 @@
 //! Shareactor, now Kvass: an HMAC whose header and encoding are published nowhere, so they are settings.
+//!
+#![doc = include_str!("shareactor/guide.md")]
 
 mod event;
 mod extended_json;
