@@ -132,7 +132,7 @@ struct Resource<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'a str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    resource_type: Option<&'a str>,
+    kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     document_type_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -161,7 +161,7 @@ impl Message for Notification {
         let link = |href: String| json!([{"rel": "self", "href": href}]);
         let resource = self.resource.as_ref().map(|(resource_type, code)| Resource {
             code: Some(code),
-            resource_type: Some(resource_type),
+            kind: Some(resource_type),
             document_type_code: (resource_type == "document").then_some(self.document_type.as_str()),
             links: link(format!("https://demo.quable.com/api/{resource_type}s/{code}")),
             locales: Some(Locales { updated: &self.locales.0, inherited: &self.locales.1 }),

@@ -7,7 +7,7 @@ use std::{collections::HashMap, fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::Uri;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -88,8 +88,8 @@ use crate::{
 ///
 /// # Panics
 ///
-/// Where a test is mistaken (there is no such source, or a message can't be signed for it) its methods panic with what
-/// to mend, and likewise if the temporary folder can't be written to.
+/// Where a test is mistaken its methods panic, at the test's own line, with what to mend; and wherever the temporary
+/// folder can't be written to.
 pub struct TestReceiver {
     jobs: Vec<JobReport>,
     deliveries: Vec<DeliveryReport>,
@@ -106,7 +106,8 @@ pub struct TestReceiver {
     claims: mpsc::UnboundedReceiver<ClaimedJob>,
     /// Nothing is ever cut off.
     cut_off: watch::Sender<bool>,
-    _folder: TempDir,
+    /// Goes last: what is in it is in use until then.
+    folder: TempDir,
 }
 
 impl TestReceiver {
@@ -147,12 +148,15 @@ impl TestReceiver {
             turnstile,
             runner,
             cut_off: watch::Sender::new(false),
-            _folder: folder,
+            folder,
         })
     }
 
     /// Sends a message to a source, as its sender would: with the source's own secret in the proof and in the path. Each
     /// call makes another delivery; [`repeat`](Self::repeat) repeats one. Its jobs wait until they are run.
+    ///
+    /// # Panics
+    /// If there is no such source, or the message can't be signed for it.
     #[track_caller]
     pub fn send<'a, M: Message>(
         &'a mut self,
@@ -168,6 +172,9 @@ impl TestReceiver {
     }
 
     /// Sends a request to a path of your own, such as one with a wrong secret: `/in/<source>/<path secret>`.
+    ///
+    /// # Panics
+    /// If the path can't be one.
     #[track_caller]
     pub fn send_to<'a>(
         &'a mut self,
@@ -203,6 +210,9 @@ impl TestReceiver {
 
     /// The request by which a source's sender would deliver a message now: to be changed, sent by
     /// [`send`](Self::send) or [`send_to`](Self::send_to), and sent again.
+    ///
+    /// # Panics
+    /// If there is no such source, or the message can't be signed for it.
     #[track_caller]
     pub fn request(&mut self, source: &str, message: impl Message) -> SignedRequest {
         self.made += 1;
@@ -301,10 +311,9 @@ impl TestReceiver {
         let mut told = self.live.watch();
         let answer = self.ingress.answer(request, clock::instant()).await;
         drop(held);
-        let (head, body) = answer.into_parts();
+        let (status, headers) = (answer.status(), answer.headers().clone());
         // Infallible.
-        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        let (status, headers) = (head.status, head.headers);
+        let body = answer.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
         // What is not told of has no place in the journal: an empty probe.
         let (mut outcome, mut delivery) = (Outcome::Test, None);
         while let Ok(item) = told.try_recv() {
@@ -381,6 +390,7 @@ impl fmt::Debug for TestReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestReceiver")
             .field("now", &self.now())
+            .field("folder", &self.folder.path())
             .field("deliveries", &self.deliveries)
             .field("jobs", &self.jobs)
             .finish_non_exhaustive()
@@ -434,4 +444,23 @@ fn no_folder(source: io::Error) -> BuildError {
 #[expect(clippy::needless_pass_by_value, reason = "made for `unwrap_or_else`")]
 fn broken<T>(error: StoreError) -> T {
     panic!("the test's store is broken: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Receiver, provider::Poster, testing::Sample};
+
+    #[tokio::test]
+    async fn nothing_is_left_on_disk() {
+        let builder =
+            Receiver::builder().source("cafe", Poster::new("secret")).on("cafe", "*", async || Ok(()));
+        let mut doorbell = TestReceiver::start(builder).await.unwrap();
+        doorbell.send("cafe", Sample::Poster).await;
+        doorbell.run().await;
+        let folder = doorbell.folder.path().to_owned();
+        assert!(folder.join("journal-0").is_dir());
+        drop(doorbell);
+        assert!(!folder.exists());
+    }
 }

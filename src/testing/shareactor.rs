@@ -109,8 +109,8 @@ struct Data<'a> {
     object_type: &'a str,
     kind: &'a str,
     object: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_data: Option<&'a Value>,
+    #[serde(rename = "previous_data", skip_serializing_if = "Option::is_none")]
+    previous: Option<&'a Value>,
 }
 
 impl Message for Notification {
@@ -130,7 +130,7 @@ impl Message for Notification {
                 object_type: &self.object_type,
                 kind: &self.kind,
                 object: self.object.clone().unwrap_or_else(|| json!({"_id": oid(&object_id(!unique))})),
-                previous_data: self.previous_data.as_ref(),
+                previous: self.previous_data.as_ref(),
             },
             extra: &self.extra,
         };
