@@ -185,11 +185,12 @@ impl TestReceiver {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        let uri = uri.parse().unwrap_or_else(|error| {
-            panic!(
-                "{path:?} is no path: {error}; one like \"/in/cafe\" expected, with the rest percent-encoded"
-            )
-        });
+        let uri = match uri.parse() {
+            Ok(uri) => uri,
+            Err(error) => {
+                panic!("{path:?} is no path: {error}; one like \"/in/cafe\", percent-encoded, expected")
+            }
+        };
         self.last_sent = Some((uri, request));
         self.repeat()
     }
@@ -217,8 +218,11 @@ impl TestReceiver {
     pub fn request(&mut self, source: &str, message: impl Message) -> SignedRequest {
         self.made += 1;
         let provider = self.source(source).provider.clone();
-        let signed = message.signed_by(&*provider, self.clock.now(), self.made);
-        signed.unwrap_or_else(|error| panic!("the source {source:?} can't be sent this: {error}"))
+        // No closure: that would be where a panic comes from.
+        match message.signed_by(&*provider, self.clock.now(), self.made) {
+            Ok(request) => request,
+            Err(error) => panic!("the source {source:?} can't be sent this: {error}"),
+        }
     }
 
     /// Runs jobs until none waits any more: until each is done, dead or discarded. Time moves from one due attempt to
@@ -275,7 +279,10 @@ impl TestReceiver {
     /// If there is none.
     #[track_caller]
     pub fn job(&self, id: JobId) -> &JobReport {
-        self.jobs.iter().find(|job| job.id == id).unwrap_or_else(|| panic!("there is no job {id}"))
+        match self.jobs.iter().find(|job| job.id == id) {
+            Some(job) => job,
+            None => panic!("there is no job {id}"),
+        }
     }
 
     /// The deliveries that were stored, in the order in which they came.
@@ -299,11 +306,12 @@ impl TestReceiver {
 
     #[track_caller]
     fn source(&self, name: &str) -> &Source {
-        self.sources.get(name).unwrap_or_else(|| {
+        let Some(source) = self.sources.get(name) else {
             let mut known: Vec<_> = self.sources.keys().map(String::as_str).collect();
             known.sort_unstable();
             panic!("there is no source {name:?}; there are: {}", known.join(", "))
-        })
+        };
+        source
     }
 
     async fn deliver(&mut self, request: http::Request<Full<Bytes>>) -> Reply {
