@@ -1,6 +1,8 @@
 //! The store that a receiver's settings ask for.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+#[cfg(feature = "redis")]
+use std::time::Duration;
 
 #[cfg(feature = "redis")]
 use super::RedisQueue;
