@@ -161,6 +161,30 @@ pub fn instant() -> Instant {
     Instant::now()
 }
 
+/// Measures how far Tokio's clock is moved while it is paused (`tokio::time::pause`), as tests do.
+#[cfg(feature = "receiver")]
+#[derive(Debug)]
+pub(crate) struct PausedTime(Option<tokio::time::Instant>);
+
+#[cfg(feature = "receiver")]
+impl PausedTime {
+    /// Begins to measure.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
+    pub(crate) fn begin() -> Self {
+        let (began, real) = (tokio::time::Instant::now(), instant());
+        // As soon as the real clock has moved, one that is not paused has moved, too.
+        while instant() == real {
+            std::hint::spin_loop();
+        }
+        Self((tokio::time::Instant::now() == began).then_some(began))
+    }
+
+    /// How far it was moved since; nothing, if it is not paused.
+    pub(crate) fn passed(&self) -> Duration {
+        self.0.map_or(Duration::ZERO, |began| began.elapsed())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -152,7 +152,12 @@ struct GeneratorState {
 
 impl IdGenerator {
     pub(crate) fn new() -> Result<Self, getrandom::Error> {
-        Ok(Self { state: Mutex::new(GeneratorState { next_seq: 0, random: getrandom::u64()? }) })
+        getrandom::u64().map(Self::seeded)
+    }
+
+    /// One whose ids are the same whenever it is asked the same.
+    pub(crate) fn seeded(random: u64) -> Self {
+        Self { state: Mutex::new(GeneratorState { next_seq: 0, random }) }
     }
 
     /// An id for a delivery of `events` events that arrives at `now`.

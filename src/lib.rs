@@ -62,7 +62,8 @@
 //! ```
 //!
 //! [`Receiver::router`] goes into an axum application instead; [`Builder::target`] sends events elsewhere. The
-//! repository's `examples/` run. [`testing`] makes requests as the senders make them.
+//! repository's `examples/` run. [`testing`] has a receiver for your tests, which runs your handlers without a network or
+//! waiting, and makes requests as the senders make them.
 //!
 //! # What a handler owes
 //!
@@ -77,7 +78,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | none | [`provider`] with `verify`, [`clock`], [`testing`] |
-//! | `receiver` | the whole way of a delivery: `Receiver`, handlers, targets |
+//! | `receiver` | the whole way of a delivery: `Receiver`, handlers, targets; `testing::TestReceiver` |
 //! | `redis` | the queue on Redis, shared by many machines |
 //! | `admin` | the admin listener: health, metrics, the JSON API |
 //! | `cli` | `doorbell.toml` and the `doorbell` command |

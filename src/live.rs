@@ -68,7 +68,6 @@ impl Live {
         }
     }
 
-    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn watch(&self) -> broadcast::Receiver<LiveItem> {
         self.items.subscribe()
     }

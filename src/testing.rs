@@ -1,139 +1,171 @@
-//! Requests as the senders really make them: to try a receiver out, and for tests.
+//! For tests: requests as the senders really make them, and a receiver that takes them without a network and ends its
+//! jobs without waiting.
+//!
+//! # Testing handlers
+//!
+//! Put your sources and routes into a function of their own: `main` gives it `Receiver::builder()` and serves what it
+//! returns, tests give the same to a [`TestReceiver`]. A test is three lines then: start, send, run.
+//!
+#![cfg_attr(feature = "receiver", doc = "```")]
+#![cfg_attr(not(feature = "receiver"), doc = "```ignore")]
+//! use doorbell::{
+//!     Builder, Event, HandlerError, Receiver,
+//!     provider::{Poster, poster::Stock},
+//!     testing::{JobState, Sample, TestReceiver},
+//! };
+//!
+//! fn shop(builder: Builder) -> Builder {
+//!     builder.source("cafe", Poster::new("the application's secret")).on("cafe", "stock.*", stock_changed)
+//! }
+//!
+//! async fn stock_changed(Event(stock): Event<Stock>) -> Result<(), HandlerError> {
+//!     println!("item {}: {} left", stock.element_id, stock.value_absolute);
+//!     Ok(())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut doorbell = TestReceiver::start(shop(Receiver::builder())).await?;
+//! doorbell.send("cafe", Sample::Poster).await;
+//! assert_eq!(doorbell.run().await[0].state, JobState::Done);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is tested is what will run: the ingress answers, the store recognises and enqueues, each attempt is the
+//! workers' own. Only time is made up, so two days of retries are over at once, and their times are the same in every
+//! run. [`TestReceiver`] says more.
+//!
+//! # Content of your own
+//!
+//! [`Sample`]s are fixed. [`poster`], [`kladana`], [`quable`] and [`shareactor`] make notifications with the content that
+//! a test is about, [`hmac`] does it for every sender that signs with an HMAC; a body as text or as
+//! [`serde_json::Value`] will do, too. All of them are [`Message`]s, which are signed with the secret of whichever
+//! source they are sent to.
+//!
+#![cfg_attr(feature = "receiver", doc = "```")]
+#![cfg_attr(not(feature = "receiver"), doc = "```ignore")]
+//! # use doorbell::{Receiver, provider::{Hmac, Kladana, Poster, Preset}, Source, testing::{self, TestReceiver}};
+//! # use serde_json::json;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let builder = Receiver::builder()
+//! #     .source("cafe", Poster::new("secret"))
+//! #     .source("erp", Source::new(Kladana::new()).path_secret("0f1e2d3c"))
+//! #     .source("repo", Hmac::preset(Preset::Github, "secret")?);
+//! # let mut doorbell = TestReceiver::start(builder).await?;
+//! let closed = testing::poster::notification("transaction", "closed").object_id(41873);
+//! assert!(doorbell.send("cafe", closed).await.status.is_success());
+//!
+//! let renamed = testing::kladana::notification("product", "UPDATE").updated_fields(["name"]);
+//! doorbell.send("erp", renamed.and("product", "DELETE")).await;
+//!
+//! let opened = testing::hmac::notification(json!({"action": "opened"})).header("x-github-event", "pull_request");
+//! doorbell.send("repo", opened).await;
+//!
+//! let kinds: Vec<_> = doorbell.deliveries().iter().flat_map(|one| &one.events).map(|event| &event.kind).collect();
+//! assert_eq!(kinds, ["transaction.closed", "product.update", "product.delete", "pull_request"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Without a receiver
 //!
 //! ```
-//! use doorbell::{clock::Timestamp, provider::{Poster, Provider, Secret, Verdict}, testing::Sample};
+//! use doorbell::{clock::Timestamp, provider::{Poster, Provider, Verdict}, testing::{Message, Sample}};
 //!
-//! let secret = Secret::from("5d8e1c0f47a94b62b3f0a7c1e9d24680");
+//! let poster = Poster::new("5d8e1c0f47a94b62b3f0a7c1e9d24680");
 //! let now = Timestamp::from_seconds(1_767_168_200);
-//! let request = Sample::Poster.request(Some(&secret), now, 1)?;
-//! let verdict = Poster::new(secret).verify(&request.as_request(), now)?;
+//! let request = Sample::Poster.signed_by(&poster, now, 1)?;
+//! let verdict = poster.verify(&request.as_request(), now)?;
 //! assert!(matches!(verdict, Verdict::Accept { .. }));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod body;
+pub mod hmac;
+pub mod kladana;
+mod made_up;
+pub mod poster;
+pub mod quable;
+#[cfg(feature = "receiver")]
+mod receiver;
+mod sample;
+pub mod shareactor;
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, InvalidHeaderValue, USER_AGENT},
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+
+#[cfg(feature = "receiver")]
+pub use self::receiver::{
+    AttemptReport, DeliveryReport, EventReport, JobReport, Outcome, Reply, TestReceiver,
 };
-
+pub use self::sample::Sample;
+#[cfg(feature = "receiver")]
+pub use crate::journal::JobState;
+pub use crate::provider::{SignError, SignedRequest};
 use crate::{
     clock::Timestamp,
-    provider::{Hmac, Preset, Request, SchemeError, Secret, named::named, poster, shareactor},
+    provider::{Hmac, Kladana, Poster, Preset, Provider, Quable, Secret, Secrets, Shareactor},
 };
 
-/// A request, ready to be sent or verified.
-#[derive(Debug, Clone)]
-pub struct SignedRequest {
-    /// The method: always `POST` as yet.
-    pub method: Method,
-    /// What the sender adds to the URL that it was given, without a question mark.
-    pub query: Option<String>,
-    /// The headers that the sender sets itself; `Host` and `Content-Length` are the client's business.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Vec<u8>,
-}
-
-impl SignedRequest {
-    /// The request as a provider sees it, sent to a path without a secret.
-    pub fn as_request(&self) -> Request<'_> {
-        Request { query: self.query.as_deref(), ..Request::new(&self.headers, &self.body) }
-    }
-
-    /// The request as a provider sees it, sent to a path with the right secret.
-    pub fn with_path_secret(&self) -> Request<'_> {
-        Request { path_secret_matched: true, ..self.as_request() }
-    }
-}
-
-/// What to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sample {
-    /// Kladana: an order was updated.
-    Kladana,
-    /// Kladana: three products were updated, in one notification.
-    KladanaSeveral,
-    /// Kladana: stock levels changed.
-    KladanaStock,
-    /// Quable: a document was updated.
-    Quable,
-    /// Poster: a stock level changed.
-    Poster,
-    /// Poster: the dashboard's test, as JSON.
-    PosterTest,
-    /// Poster: the dashboard's test, as a form.
-    PosterTestForm,
-    /// Shareactor: an order was created.
-    Shareactor,
-    /// Shareactor: the call that verifies a webhook, empty and unsigned.
-    ShareactorVerify,
-    /// GitHub: a push.
-    Github,
-    /// Stripe: an invoice was paid.
-    Stripe,
-    /// Shopify: an order was created.
-    Shopify,
-    /// Slack: a message was posted.
-    Slack,
-    /// Svix: an invoice was paid.
-    Svix,
-    /// Standard Webhooks: the same.
-    StandardWebhooks,
-}
-
-named!(Sample, "a sample", {
-    Kladana => "kladana",
-    KladanaSeveral => "kladana-several",
-    KladanaStock => "kladana-stock",
-    Quable => "quable",
-    Poster => "poster",
-    PosterTest => "poster-test",
-    PosterTestForm => "poster-test-form",
-    Shareactor => "shareactor",
-    ShareactorVerify => "shareactor-verify",
-    Github => "github",
-    Stripe => "stripe",
-    Shopify => "shopify",
-    Slack => "slack",
-    Svix => "svix",
-    StandardWebhooks => "standard-webhooks",
-});
-
-impl Sample {
-    /// The provider that sends it.
-    pub const fn sender(self) -> Sender {
-        match self {
-            Self::Kladana | Self::KladanaSeveral | Self::KladanaStock => Sender::Kladana,
-            Self::Quable => Sender::Quable,
-            Self::Poster | Self::PosterTest | Self::PosterTestForm => Sender::Poster,
-            Self::Shareactor | Self::ShareactorVerify => Sender::Shareactor,
-            Self::Github => Sender::Preset(Preset::Github),
-            Self::Stripe => Sender::Preset(Preset::Stripe),
-            Self::Shopify => Sender::Preset(Preset::Shopify),
-            Self::Slack => Sender::Preset(Preset::Slack),
-            Self::Svix => Sender::Preset(Preset::Svix),
-            Self::StandardWebhooks => Sender::Preset(Preset::StandardWebhooks),
-        }
-    }
-
-    /// The sample as its sender would send it now. `unique` makes its id: another number makes another delivery, the
-    /// same number the sender's repetition.
+/// Something that a sender sends: a [`Sample`], a vendor's notification with content of your own, a body as text, bytes
+/// or JSON, or a [`SignedRequest`], which is sent as it is.
+pub trait Message {
+    /// The request by which this provider's sender would deliver it at `now`.
     ///
-    /// `secret` is what the sender signs with (Quable: its `Authorization`); those that can do without do.
+    /// `unique` makes what the message leaves open, the sender's id above all: another number makes another delivery,
+    /// the same number the sender's repetition.
     ///
     /// # Errors
-    /// See [`Sender::sign`].
-    pub fn request(
-        self,
-        secret: Option<&Secret>,
+    /// See [`Provider::sign_request`].
+    fn signed_by(
+        &self,
+        provider: &dyn Provider,
+        now: Timestamp,
+        unique: u128,
+    ) -> Result<SignedRequest, SignError>;
+}
+
+impl Message for SignedRequest {
+    fn signed_by(&self, _: &dyn Provider, _: Timestamp, _: u128) -> Result<SignedRequest, SignError> {
+        Ok(self.clone())
+    }
+}
+
+impl<M: Message + ?Sized> Message for &M {
+    fn signed_by(
+        &self,
+        provider: &dyn Provider,
         now: Timestamp,
         unique: u128,
     ) -> Result<SignedRequest, SignError> {
-        let secret = if self == Self::ShareactorVerify { None } else { secret };
-        self.sender().sign(secret, now, unique, body::of(self, now, unique))
+        (**self).signed_by(provider, now, unique)
     }
+}
+
+macro_rules! body_message {
+    ($($body:ty: $bytes:expr),+ $(,)?) => {$(
+        impl Message for $body {
+            fn signed_by(
+                &self,
+                provider: &dyn Provider,
+                now: Timestamp,
+                unique: u128,
+            ) -> Result<SignedRequest, SignError> {
+                let bytes: fn(&Self) -> Vec<u8> = $bytes;
+                sign(provider, now, unique, bytes(self))
+            }
+        }
+    )+};
+}
+body_message! {
+    str: |text| text.into(),
+    String: |text| text.as_bytes().to_vec(),
+    [u8]: <[u8]>::to_vec,
+    Vec<u8>: Vec::clone,
+    Bytes: |bytes| bytes.to_vec(),
+    Value: |json| json.to_string().into(),
 }
 
 /// Who sends.
@@ -175,118 +207,84 @@ impl Sender {
         unique: u128,
         body: Vec<u8>,
     ) -> Result<SignedRequest, SignError> {
-        let id = body::uuid(unique);
-        let mut request =
-            SignedRequest { method: Method::POST, query: None, headers: HeaderMap::new(), body };
-        let headers = &mut request.headers;
-        match self {
-            Self::Kladana => {
-                request.query = Some(format!("requestId={id}"));
-                headers.insert(
-                    USER_AGENT,
-                    from_static("Kladana webhook touch agent 2.0 (/https://www.kladana.in)"),
-                );
-                headers.insert(CONTENT_TYPE, from_static("application/json; charset=UTF-8"));
-                headers.insert(CONNECTION, from_static("close"));
-            }
-            Self::Quable => {
-                headers.insert(CONTENT_TYPE, from_static("application/json"));
-                if let Some(secret) = secret {
-                    let mut value = HeaderValue::from_bytes(secret.expose())?;
-                    value.set_sensitive(true);
-                    headers.insert(AUTHORIZATION, value);
-                }
-            }
-            Self::Poster => {
-                let secret = secret.ok_or(SignError::NoSecret)?;
-                let is_json = request.body.trim_ascii_start().first() == Some(&b'{');
-                let content_type =
-                    if is_json { "application/json" } else { "application/x-www-form-urlencoded" };
-                headers.insert(CONTENT_TYPE, from_static(content_type));
-                let verify = poster::sign(&request.body, secret).map_err(SignError::Body)?;
-                request.body = body::with_verify(&request.body, &verify).map_err(SignError::Body)?;
-            }
-            Self::Shareactor => {
-                if !request.body.is_empty() {
-                    headers.insert(CONTENT_TYPE, from_static("application/json"));
-                }
-                if let Some(signature) = secret.and_then(|secret| shareactor::sign(&request.body, secret)) {
-                    headers.insert("x-share-signature", HeaderValue::from_str(&signature)?);
-                }
-            }
-            Self::Preset(preset) => {
-                let secret = secret.ok_or(SignError::NoSecret)?;
-                let signer = Hmac::preset(*preset, secret.clone())?;
-                headers.insert(CONTENT_TYPE, from_static("application/json"));
-                headers.extend(signer.sign(&signed_id(*preset, &id), now, &request.body)?);
-                for (name, value) in usual_headers(*preset, now, &id) {
-                    headers.insert(name, HeaderValue::from_str(&value)?);
-                }
-            }
-        }
-        Ok(request)
+        sign(&*self.provider(secret)?, now, unique, body)
+    }
+
+    /// The provider of this sender, with one secret (Quable: its `Authorization`) or none.
+    fn provider(&self, secret: Option<&Secret>) -> Result<Box<dyn Provider>, SignError> {
+        let secrets: Secrets = secret.cloned().into_iter().collect();
+        Ok(match self {
+            Self::Kladana => Box::new(Kladana::new()),
+            Self::Quable => Box::new(Quable::new(secrets)),
+            Self::Poster => Box::new(Poster::new(secrets)),
+            Self::Shareactor => Box::new(Shareactor::new(secrets)),
+            Self::Preset(preset) => Box::new(Hmac::preset(*preset, secrets)?),
+        })
     }
 }
 
-/// Why a request can't be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SignError {
-    /// This sender signs, and there is no secret to sign with.
-    #[error("this sender signs its requests: give the secret that it shares with the receiver")]
-    NoSecret,
-    /// The secret is not one of this sender's.
-    #[error(transparent)]
-    Secret(#[from] SchemeError),
-    /// The body is not one of this sender's.
-    #[error("the body can't be signed as this sender would: {0}")]
-    Body(String),
-    /// Something can't stand in a header.
-    #[error("the secret or the id holds characters that can't stand in a header")]
-    Header,
+/// A body, signed and wrapped as this provider's sender would, under an id that follows from `unique`.
+pub(crate) fn sign(
+    provider: &dyn Provider,
+    now: Timestamp,
+    unique: u128,
+    body: Vec<u8>,
+) -> Result<SignedRequest, SignError> {
+    let id = made_up::uuid(unique);
+    let id = match preset_of(provider) {
+        Some(Preset::Svix | Preset::StandardWebhooks) => format!("msg_{}", id.replace('-', "")),
+        _ => id,
+    };
+    sign_under(provider, now, &id, body)
 }
 
-impl From<InvalidHeaderValue> for SignError {
-    fn from(_: InvalidHeaderValue) -> Self {
-        Self::Header
+/// The same under this id.
+fn sign_under(
+    provider: &dyn Provider,
+    now: Timestamp,
+    id: &str,
+    body: Vec<u8>,
+) -> Result<SignedRequest, SignError> {
+    let mut request = provider.sign_request(id, now, body)?;
+    if let Some(preset) = preset_of(provider) {
+        request.headers.extend(usual_headers(preset, now, id)?);
     }
+    Ok(request)
 }
 
-fn signed_id(preset: Preset, id: &str) -> String {
-    match preset {
-        Preset::Svix | Preset::StandardWebhooks => format!("msg_{}", id.replace('-', "")),
-        _ => id.to_owned(),
-    }
+/// The well-known sender that a provider is for: presets are named after theirs.
+fn preset_of(provider: &dyn Provider) -> Option<Preset> {
+    provider.name().parse().ok()
 }
 
 /// What a sender sets beside the signature.
-fn usual_headers(preset: Preset, now: Timestamp, id: &str) -> Vec<(HeaderName, String)> {
-    let header = |name: &'static str, value: &str| (HeaderName::from_static(name), value.to_owned());
-    match preset {
-        Preset::Github => vec![
-            header("user-agent", "GitHub-Hookshot/0a1b2c3"),
-            header("accept", "*/*"),
-            header("x-github-event", "push"),
-            header("x-github-hook-id", "292430182"),
-            header("x-github-hook-installation-target-type", "repository"),
+fn usual_headers(preset: Preset, now: Timestamp, id: &str) -> Result<HeaderMap, SignError> {
+    let now = now.to_string();
+    let headers: &[(&'static str, &str)] = match preset {
+        Preset::Github => &[
+            ("user-agent", "GitHub-Hookshot/0a1b2c3"),
+            ("accept", "*/*"),
+            ("x-github-event", "push"),
+            ("x-github-hook-id", "292430182"),
+            ("x-github-hook-installation-target-type", "repository"),
         ],
-        Preset::Stripe => vec![
-            header("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
-            header("content-type", "application/json; charset=utf-8"),
+        Preset::Stripe => &[
+            ("user-agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
+            ("content-type", "application/json; charset=utf-8"),
         ],
-        Preset::Shopify => vec![
-            header("user-agent", "Shopify-Captain-Hook"),
-            header("x-shopify-topic", "orders/create"),
-            header("x-shopify-shop-domain", "demo.myshopify.com"),
-            header("x-shopify-api-version", "2026-07"),
-            header("x-shopify-event-id", id),
-            header("x-shopify-triggered-at", &now.to_string()),
+        Preset::Shopify => &[
+            ("user-agent", "Shopify-Captain-Hook"),
+            ("x-shopify-topic", "orders/create"),
+            ("x-shopify-shop-domain", "demo.myshopify.com"),
+            ("x-shopify-api-version", "2026-07"),
+            ("x-shopify-event-id", id),
+            ("x-shopify-triggered-at", &now),
         ],
-        Preset::Slack => vec![header("user-agent", "Slackbot 1.0 (+https://api.slack.com/robots)")],
-        Preset::Svix | Preset::StandardWebhooks => vec![header("user-agent", "Svix-Webhooks/1.40")],
-    }
-}
-
-fn from_static(value: &'static str) -> HeaderValue {
-    HeaderValue::from_static(value)
+        Preset::Slack => &[("user-agent", "Slackbot 1.0 (+https://api.slack.com/robots)")],
+        Preset::Svix | Preset::StandardWebhooks => &[("user-agent", "Svix-Webhooks/1.40")],
+    };
+    headers
+        .iter()
+        .map(|&(name, value)| Ok((HeaderName::from_static(name), HeaderValue::from_str(value)?)))
+        .collect()
 }

@@ -13,13 +13,14 @@ use std::{
 const LAYERS: &[&[&str]] = &[
     &["clock", "tls"],
     &["provider"],
-    &["testing", "delivery", "route"],
+    &["delivery", "route"],
     &["source"],
     &["journal", "handler"],
     &["target", "live", "metrics"],
     &["ingress", "worker"],
     &["admin"],
     &["receiver"],
+    &["testing"],
     &["config"],
     &["cli"],
 ];

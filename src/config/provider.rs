@@ -1,9 +1,9 @@
 //! From what a configuration says about a sender to the provider that checks its requests.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderName;
 
 use super::{
     entry::{Value, Zero},
@@ -11,11 +11,10 @@ use super::{
 };
 use crate::{
     provider::{
-        Encoding, Hmac, KeyDecoding, Kladana, Poster, Preset, Quable, Secret, Secrets, Shareactor,
+        Encoding, Hmac, KeyDecoding, Kladana, Poster, Preset, Provider, Quable, Secret, Secrets, Shareactor,
         hmac::{Field, Scheme, SchemeError},
     },
     source::Source,
-    testing::SignError,
 };
 
 /// The kinds of sender that a configuration can name.
@@ -197,25 +196,14 @@ impl ProviderSettings {
         Ok(if self.path_secrets.is_empty() { source } else { source.path_secret(self.path_secrets.clone()) })
     }
 
-    /// Signs a request as this source is configured to, where the sender's default is not what it takes (Shareactor).
-    pub(crate) fn sign_as_configured(
-        &self,
-        secret: &Secret,
-        headers: &mut HeaderMap,
-        body: &[u8],
-    ) -> Result<(), SignError> {
-        if self.kind != ProviderKind::Shareactor || self.signature.is_none() {
-            return Ok(());
-        }
-        let provider = Self { secrets: secret.clone().into(), ..self.clone() }.shareactor()?;
-        headers.remove("x-share-signature");
-        if let Some(signature) = provider.sign(body) {
-            headers.insert(
-                provider.signature_header(),
-                HeaderValue::try_from(signature).map_err(SignError::from)?,
-            );
-        }
-        Ok(())
+    /// The provider that signs with this secret, as the source is configured to.
+    ///
+    /// # Errors
+    /// As [`source`](Self::source).
+    pub(crate) fn signing_with(&self, secret: &Secret) -> Result<Arc<dyn Provider>, SchemeError> {
+        let secrets = Secrets::from(secret.clone());
+        let own = Self { secrets: secrets.clone(), authorization: secrets, ..self.clone() };
+        Ok(own.source()?.provider)
     }
 
     fn shareactor(&self) -> Result<Shareactor, SchemeError> {

@@ -1,8 +1,7 @@
 //! The last refused requests, kept in memory so that an operator can see why a sender is turned away.
 
-#[cfg(any(test, feature = "admin"))]
-use std::cmp::Reverse;
 use std::{
+    cmp::Reverse,
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -71,7 +70,6 @@ impl RefusedLog {
     }
 
     /// The kept ones, the newest first.
-    #[cfg(any(test, feature = "admin"))]
     pub(crate) fn newest_first(&self) -> Vec<RefusedRequest> {
         let mut all: Vec<_> = {
             let last = self.lock();

@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use self::record::{
     AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, EventRecord, Filter, ItemState, JobRecord,
-    JobState, Page, Stats,
+    Page, Stats,
 };
 #[cfg(all(feature = "redis", feature = "cli"))]
 pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity};
@@ -36,12 +36,12 @@ pub(crate) use self::redis::{Redis, RedisOptions, Topology};
 pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
 #[cfg(all(feature = "redis", feature = "cli"))]
 pub(crate) use self::relay::{Drained, drain as drain_journals};
-pub use self::sqlite::OpenError;
 #[cfg(feature = "redis")]
 pub(crate) use self::sqlite::Outbox;
 pub(crate) use self::sqlite::{Sqlite, SqliteOptions};
 #[cfg(feature = "cli")]
 pub(crate) use self::sqlite::{create_private_folder, is_in_use};
+pub use self::{record::JobState, sqlite::OpenError};
 use crate::{
     clock::Timestamp,
     delivery::{DedupeKey, DeliveryId, JobId},

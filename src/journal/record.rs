@@ -25,7 +25,8 @@ pub(crate) enum DeliveryState {
 /// What became of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum JobState {
+#[non_exhaustive]
+pub enum JobState {
     /// Waiting for its first attempt.
     Queued,
     /// An attempt is under way.

@@ -7,6 +7,10 @@ mod href;
 
 use std::{borrow::Cow, ops::Range, time::Duration};
 
+use http::{
+    HeaderValue,
+    header::{CONNECTION, CONTENT_TYPE, USER_AGENT},
+};
 use jiff::{civil, tz};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,7 +20,8 @@ pub use self::{
     href::EntityRef,
 };
 use super::{
-    Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, SenderId, Slices, Unparsable,
+    Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, SenderId, SignError, SignedRequest,
+    Slices, Unparsable,
     json::{object, or_default, text_or_nothing},
 };
 use crate::clock::Timestamp;
@@ -80,6 +85,21 @@ impl Provider for Kladana {
 
     fn known_kinds(&self) -> &[&str] {
         &["*.create", "*.update", "*.delete", "*.processed", "stock.all", "stock.bystore"]
+    }
+
+    fn sign_request(&self, id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
+        let mut request = SignedRequest::new(body);
+        let id: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
+        request.query = Some(format!("requestId={id}"));
+        request.headers.extend([
+            (
+                USER_AGENT,
+                HeaderValue::from_static("Kladana webhook touch agent 2.0 (/https://www.kladana.in)"),
+            ),
+            (CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8")),
+            (CONNECTION, HeaderValue::from_static("close")),
+        ]);
+        Ok(request)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod quable;
 mod secret;
 pub mod shareactor;
 mod signature;
+mod signed;
 pub(crate) mod words;
 
 use std::{borrow::Cow, fmt, ops::Range, time::Duration};
@@ -38,6 +39,7 @@ pub use self::{
     secret::{Secret, Secrets},
     shareactor::Shareactor,
     signature::{Algorithm, Encoding, KeyDecoding, KeyError},
+    signed::{SignError, SignedRequest},
 };
 use crate::clock::Timestamp;
 
@@ -79,6 +81,18 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     fn verify(&self, request: &Request<'_>, now: Timestamp) -> Result<Verdict, Refusal> {
         self.authenticate(request, now)?;
         Ok(self.parse(request).into())
+    }
+
+    /// The request by which this provider's sender would deliver a body, with the headers that it sets and a proof that
+    /// [`authenticate`](Self::authenticate) takes: for [tests](crate::testing), and to try a receiver out. `id` is the
+    /// sender's own id for the delivery, where that stands outside the body.
+    ///
+    /// # Errors
+    /// If there is no secret to sign with, or the body has no place for the signature;
+    /// [`SignError::Unsupported`] where a provider does not implement this.
+    fn sign_request(&self, id: &str, now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
+        let _ = (id, now, body);
+        Err(SignError::Unsupported(self.name().to_owned()))
     }
 }
 

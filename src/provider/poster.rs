@@ -5,6 +5,7 @@
 mod data;
 mod event;
 mod message;
+mod sign;
 
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
@@ -19,8 +20,8 @@ pub use self::{
     event::{Action, Event, Object},
 };
 use super::{
-    Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, Secret, Secrets, SenderId, Slices,
-    Unparsable, Verdict,
+    Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, Secret, Secrets, SenderId, SignError,
+    SignedRequest, Slices, Unparsable, Verdict,
 };
 use crate::clock::Timestamp;
 
@@ -122,12 +123,10 @@ impl Provider for Poster {
     fn known_kinds(&self) -> &[&str] {
         Object::KINDS
     }
-}
 
-/// The `verify` that the sender would compute, in lower case.
-pub(crate) fn sign(body: &[u8], secret: &Secret) -> Result<String, String> {
-    let message = Message::read(body)?;
-    Ok(hex::encode(digest(&message, message.data.text(), secret)))
+    fn sign_request(&self, _id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
+        sign::sign(&body, self.secrets.iter().next().ok_or(SignError::NoSecret)?)
+    }
 }
 
 /// The md5 of the signed fields and the secret, with `;` between them.

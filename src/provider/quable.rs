@@ -6,7 +6,10 @@ mod event;
 
 use std::borrow::Cow;
 
-use http::header::AUTHORIZATION;
+use http::{
+    HeaderValue,
+    header::{AUTHORIZATION, CONTENT_TYPE},
+};
 use serde::Deserialize;
 
 pub use self::event::{
@@ -14,7 +17,8 @@ pub use self::event::{
     UpdatedItem,
 };
 use super::{
-    Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets, SenderId, Slices, Unparsable,
+    Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets, SenderId, SignError, SignedRequest,
+    Slices, Unparsable,
     json::{object, or_default, text_or_nothing},
 };
 use crate::clock::Timestamp;
@@ -133,6 +137,19 @@ impl Provider for Quable {
             "export.finish",
             "user.*",
         ]
+    }
+
+    fn sign_request(&self, _id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
+        let mut request = SignedRequest::new(body);
+        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Proof::Authorization(secrets) = &self.proof
+            && let Some(secret) = secrets.iter().next()
+        {
+            let mut value = HeaderValue::from_bytes(secret.expose())?;
+            value.set_sensitive(true);
+            request.headers.insert(AUTHORIZATION, value);
+        }
+        Ok(request)
     }
 }
 

@@ -7,7 +7,7 @@ mod extended_json;
 
 use std::borrow::Cow;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -17,8 +17,8 @@ pub use self::{
     extended_json::{Date, ObjectId},
 };
 use super::{
-    Encoding, KeyDecoding, KeyError, Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secret,
-    Secrets, SenderId, Slices, Unparsable,
+    Encoding, KeyDecoding, KeyError, Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets,
+    SenderId, SignError, SignedRequest, Slices, Unparsable,
     json::{object, or_default, text_or_nothing},
     signature::Algorithm,
 };
@@ -80,18 +80,6 @@ impl Shareactor {
     pub fn key(mut self, decoding: KeyDecoding) -> Result<Self, KeyError> {
         self.keys = decoding.keys(&self.secrets)?;
         Ok(self)
-    }
-
-    /// The signature of a body, as this provider's settings have it: the header's value.
-    pub(crate) fn sign(&self, body: &[u8]) -> Option<String> {
-        let digest = ALGORITHM.sign(self.keys.iter().next()?, &[body]);
-        Some(self.encoding.unwrap_or_default().encode(&digest))
-    }
-
-    /// The header that holds the signature.
-    #[cfg(feature = "cli")]
-    pub(crate) fn signature_header(&self) -> &HeaderName {
-        &self.header
     }
 
     /// Whether this request's signature counts: [`authenticate`](Provider::authenticate) has checked it then.
@@ -188,11 +176,19 @@ impl Provider for Shareactor {
     fn known_kinds(&self) -> &[&str] {
         Entity::KINDS
     }
-}
 
-/// The signature of a body with the default settings.
-pub(crate) fn sign(body: &[u8], secret: &Secret) -> Option<String> {
-    Shareactor::new(secret.clone()).sign(body)
+    fn sign_request(&self, _id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
+        let mut request = SignedRequest::new(body);
+        if !request.body.is_empty() {
+            request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some(key) = self.keys.iter().next() {
+            let digest = ALGORITHM.sign(key, &[&request.body]);
+            let signature = self.encoding.unwrap_or_default().encode(&digest);
+            request.headers.insert(self.header.clone(), HeaderValue::from_str(&signature)?);
+        }
+        Ok(request)
+    }
 }
 
 /// Nothing, or an object with nothing in it.

@@ -9,6 +9,7 @@ use std::{
 
 use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
 use crate::{
+    clock::Clock,
     delivery::IdGenerator,
     handler::{FunctionHandler, Handler, HandlerFn, SharedHandler},
     ingress::{Ingress, IngressContext, Limits, RefusedLog},
@@ -34,6 +35,20 @@ pub struct Builder<S = ()> {
 struct PendingRoute<S> {
     route: Route,
     handler: MakeHandler<S>,
+}
+
+/// A receiver whose parts are put together, and nothing of which runs yet.
+pub(crate) struct Assembled {
+    settings: Settings,
+    pub(crate) ingress: Ingress,
+    pub(crate) live: Live,
+    pub(crate) refused: Arc<RefusedLog>,
+    draining: Arc<AtomicBool>,
+    #[cfg(feature = "admin")]
+    admin: axum::Router,
+    pub(crate) runner: Arc<Runner>,
+    health: Arc<WorkerHealth>,
+    closing: store::Closing,
 }
 
 /// Makes a route's handler, once there are a state and a client for it.
@@ -242,6 +257,35 @@ impl Builder<()> {
     /// # Errors
     /// What does not fit together, or why the journal can't be opened.
     pub async fn build(self) -> Result<Receiver, BuildError> {
+        let ids = IdGenerator::new().map_err(|error| BuildError::Random(error.to_string()))?;
+        Ok(self.assemble(ids).await?.start())
+    }
+
+    /// Opens a journal of its own in this folder and starts nothing. Equal runs get equal ids, and no sender's deadline
+    /// is ever missed: a test does not depend on the machine's speed.
+    pub(crate) async fn assemble_for_tests(
+        mut self,
+        data_dir: PathBuf,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Assembled, Vec<(String, Source)>), BuildError> {
+        const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+        for (_, source) in &mut self.sources {
+            source.deadline = NEVER;
+        }
+        let sources = self.sources.clone();
+        let settings = &mut self.settings;
+        settings.data_dir = data_dir;
+        settings.clock = clock;
+        settings.queue = Queue::Embedded;
+        (settings.takes_in, settings.runs_jobs) = (true, true);
+        settings.limits.body_time = NEVER;
+        // Nothing renews the leases, and a handler may move the clock.
+        settings.lease = NEVER;
+        Ok((self.assemble(IdGenerator::seeded(0)).await?, sources))
+    }
+
+    /// Puts the parts together and opens the journal.
+    async fn assemble(self, ids: IdGenerator) -> Result<Assembled, BuildError> {
         let Self { sources, routes, settings } = self;
         check_sources(&sources)?;
         check_routes(&sources, &routes)?;
@@ -255,7 +299,6 @@ impl Builder<()> {
                 route: pending.route,
             })
             .collect();
-        let ids = IdGenerator::new().map_err(|error| BuildError::Random(error.to_string()))?;
         let plain_routes: Arc<[Route]> = routes.iter().map(|handled| handled.route.clone()).collect();
         let (metrics, live, refused) = (Metrics::new(), Live::new(), Arc::<RefusedLog>::default());
         // Boxed: what opens a store is deep, and would weigh on every future that a receiver is built in.
@@ -286,7 +329,7 @@ impl Builder<()> {
                 sources: Arc::new(sources.into_iter().collect::<HashMap<_, _>>()),
                 routes: plain_routes,
                 metrics: metrics.clone(),
-                refused,
+                refused: refused.clone(),
                 live: live.clone(),
                 clock: clock.clone(),
                 workers: Arc::new(move || if works { health.trouble() } else { None }),
@@ -296,20 +339,39 @@ impl Builder<()> {
                 draining: draining.clone(),
             })
         };
+        let runner = Arc::new(Runner {
+            store,
+            dispatcher: Arc::new(Dispatcher::new(routes, settings.concurrency)),
+            metrics,
+            live: live.clone(),
+            clock,
+            mask: settings.mask.clone(),
+            giving_back: GivingBack::default(),
+            leases: crate::worker::Leases::default(),
+            renew_every: settings.lease / 3,
+            #[cfg(test)]
+            worker_dies: false.into(),
+        });
+        Ok(Assembled {
+            settings,
+            ingress,
+            live,
+            refused,
+            draining,
+            #[cfg(feature = "admin")]
+            admin,
+            runner,
+            health,
+            closing,
+        })
+    }
+}
+
+impl Assembled {
+    fn start(self) -> Receiver {
+        let Self { settings, runner, health, .. } = self;
+        let store = runner.store.clone();
         let workers = settings.runs_jobs.then(|| {
-            let runner = Arc::new(Runner {
-                store: store.clone(),
-                dispatcher: Arc::new(Dispatcher::new(routes, settings.concurrency)),
-                metrics,
-                live: live.clone(),
-                clock,
-                mask: settings.mask.clone(),
-                giving_back: GivingBack::default(),
-                leases: crate::worker::Leases::default(),
-                renew_every: store::LEASE / 3,
-                #[cfg(test)]
-                worker_dies: false.into(),
-            });
             let grace = settings.shutdown_grace;
             Background::start(|stop| async move {
                 // Told to, or nobody is left who could tell.
@@ -318,18 +380,18 @@ impl Builder<()> {
             })
         });
         let sweeper = Background::start(|stop| sweeper::run(store.clone(), settings.retention, stop));
-        Ok(Receiver {
+        Receiver {
             settings,
-            ingress,
-            live,
-            draining,
+            ingress: self.ingress,
+            live: self.live,
+            draining: self.draining,
             #[cfg(feature = "admin")]
-            admin,
+            admin: self.admin,
             workers,
             sweeper,
-            closing,
+            closing: self.closing,
             store,
-        })
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) retention: Retention,
     pub(super) max_size: u64,
     pub(super) max_crashes: u32,
+    /// How long a claim lasts without being renewed.
+    pub(super) lease: Duration,
     pub(super) mask: Mask,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -47,6 +49,7 @@ impl Default for Settings {
             retention: Retention { done: Some(30 * DAY), failed: Some(90 * DAY) },
             max_size: 10 << 30,
             max_crashes: 5,
+            lease: Duration::from_secs(30),
             mask: Mask::default(),
             clock: Arc::new(SystemClock),
         }

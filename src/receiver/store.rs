@@ -1,6 +1,8 @@
 //! The store that a receiver's settings ask for.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+#[cfg(feature = "redis")]
+use std::time::Duration;
 
 #[cfg(feature = "redis")]
 use super::RedisQueue;
@@ -14,9 +16,6 @@ use crate::{
     live::Live,
     metrics::Metrics,
 };
-
-/// How long a claim lasts without being renewed.
-pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// A store, open.
 pub(super) struct Opened {
@@ -110,7 +109,7 @@ fn journal_options(settings: &Settings) -> SqliteOptions {
     SqliteOptions {
         max_size: settings.max_size,
         max_crashes: settings.max_crashes,
-        lease: LEASE,
+        lease: settings.lease,
         ..SqliteOptions::new(&settings.data_dir)
     }
 }
@@ -171,7 +170,7 @@ fn relay_options(queue: &RedisQueue) -> RelayOptions {
 #[cfg(feature = "redis")]
 async fn shared(settings: &Settings, queue: &RedisQueue, host: &str) -> Result<Arc<Redis>, BuildError> {
     let mut options = queue.options.clone();
-    options.lease = LEASE;
+    options.lease = settings.lease;
     options.max_crashes = settings.max_crashes;
     let redis = Redis::open(options, settings.clock.clone(), host)
         .await

@@ -73,6 +73,15 @@ enum Ended {
     LeaseLost,
 }
 
+/// An attempt that is over and not recorded yet.
+pub(crate) struct Attempted {
+    id: JobId,
+    lease: Lease,
+    number: u32,
+    outcome: Outcome,
+    took: Duration,
+}
+
 /// Runs the attempt and records how it ended. An apalis service: whatever the handler does, the job is settled here,
 /// so apalis only ever sees success.
 pub(super) async fn run_job(
@@ -81,46 +90,62 @@ pub(super) async fn run_job(
     Data(runner): Data<Arc<Runner>>,
     Data(cut_off): Data<watch::Receiver<bool>>,
 ) -> Result<(), BoxDynError> {
-    let lease = claimed.lease.clone();
-    let Some(route) = runner.dispatcher.route(&lease.route) else {
-        // The store claims only what the dispatcher names.
-        return Ok(());
-    };
-    let job = job_of(task.to_uuid().into(), claimed, route);
-    let (id, number) = (job.id, job.attempt.number);
-    let began = clock::instant();
-    let ended = runner.attempt(route, job, &lease, cut_off.clone()).await;
-    let took = began.elapsed();
-    runner.dispatcher.ended(&lease.route);
-    let Ended::Settle(outcome) = ended else {
-        tracing::warn!(job = %id, route = %lease.route, "the lease was lost while the handler ran; its end is not recorded");
-        // The freed slot may be what another job waits for.
-        runner.store.wake();
-        return Ok(());
-    };
-    let (word, error) = describe(&outcome);
-    runner.metrics.job_took(&route.name, word, took);
-    if let Some(error) = &error {
-        tracing::warn!(job = %id, route = %lease.route, attempt = number, outcome = word, %error, "an attempt failed");
+    if let Some(attempted) = runner.attempt(task.to_uuid().into(), claimed, cut_off.clone()).await {
+        runner.record(attempted, cut_off).await;
     }
-    let delivery_id = lease.delivery;
-    runner.settle(lease, outcome, cut_off).await;
-    runner.live.tell(|| LiveItem::Attempt {
-        at: runner.clock.now(),
-        id,
-        delivery_id,
-        route: route.name.to_string(),
-        number,
-        outcome: word,
-        took_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        error,
-    });
     Ok(())
 }
 
 impl Runner {
+    /// Runs one attempt at a job. `None`: there is nothing to record, because the job is somebody else's now.
+    pub(crate) async fn attempt(
+        &self,
+        id: JobId,
+        claimed: ClaimedJob,
+        cut_off: watch::Receiver<bool>,
+    ) -> Option<Attempted> {
+        let lease = claimed.lease.clone();
+        // The store claims only what the dispatcher names.
+        let route = self.dispatcher.route(&lease.route)?;
+        let job = job_of(id, claimed, route);
+        let number = job.attempt.number;
+        let began = clock::instant();
+        let ended = self.handle(route, job, &lease, cut_off).await;
+        let took = began.elapsed();
+        self.dispatcher.ended(&lease.route);
+        let Ended::Settle(outcome) = ended else {
+            tracing::warn!(job = %id, route = %lease.route, "the lease was lost while the handler ran; its end is not recorded");
+            // The freed slot may be what another job waits for.
+            self.store.wake();
+            return None;
+        };
+        Some(Attempted { id, lease, number, outcome, took })
+    }
+
+    /// Records how an attempt ended, and tells of it.
+    pub(crate) async fn record(&self, attempted: Attempted, cut_off: watch::Receiver<bool>) {
+        let Attempted { id, lease, number, outcome, took } = attempted;
+        let (word, error) = describe(&outcome);
+        self.metrics.job_took(&lease.route, word, took);
+        if let Some(error) = &error {
+            tracing::warn!(job = %id, route = %lease.route, attempt = number, outcome = word, %error, "an attempt failed");
+        }
+        let (delivery_id, route) = (lease.delivery, lease.route.clone());
+        self.settle(lease, outcome, cut_off).await;
+        self.live.tell(|| LiveItem::Attempt {
+            at: self.clock.now(),
+            id,
+            delivery_id,
+            route: route.to_string(),
+            number,
+            outcome: word,
+            took_micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            error,
+        });
+    }
+
     /// Runs the handler: within its time limit, its lease renewed beside it, a panic caught.
-    async fn attempt(
+    async fn handle(
         &self,
         route: &HandledRoute,
         job: Job,

@@ -8,7 +8,7 @@ use crate::{
     clock::Timestamp,
     config::{Config, ProviderKind, ProviderSettings, SourceConfig},
     provider::Secret,
-    testing::{Sample, Sender, SignError, SignedRequest},
+    testing::{self, Sample, Sender, SignError, SignedRequest},
 };
 
 /// To whom a request goes, and what proves it.
@@ -116,11 +116,12 @@ impl Recipient {
     /// The message as the vendor sends it now.
     pub(super) fn sign(&self, message: &Message, now: Timestamp) -> Result<SignedRequest, SignError> {
         let secret = self.secret.as_ref().filter(|_| message.signed);
-        let mut request = self.sender.sign(secret, now, message.unique, message.body.clone())?;
-        if let (Some(settings), Some(secret)) = (&self.settings, secret) {
-            settings.sign_as_configured(secret, &mut request.headers, &request.body)?;
+        match (&self.settings, secret) {
+            (Some(settings), Some(secret)) => {
+                testing::sign(&*settings.signing_with(secret)?, now, message.unique, message.body.clone())
+            }
+            _ => self.sender.sign(secret, now, message.unique, message.body.clone()),
         }
-        Ok(request)
     }
 }
 

@@ -10,7 +10,10 @@ mod template;
 
 use std::{borrow::Cow, time::Duration};
 
-use http::{HeaderMap, HeaderValue, header::InvalidHeaderValue};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CONTENT_TYPE, InvalidHeaderValue},
+};
 use serde_json::value::RawValue;
 
 pub use self::{
@@ -20,7 +23,10 @@ pub use self::{
     template::Template,
 };
 use self::{scheme::Tolerance, template::Values};
-use super::{Parsed, ParsedEvent, Provider, Refusal, Request, Secrets, SenderId, Slices, Unparsable};
+use super::{
+    Parsed, ParsedEvent, Provider, Refusal, Request, Secrets, SenderId, SignError, SignedRequest, Slices,
+    Unparsable,
+};
 use crate::clock::Timestamp;
 
 /// A sender that signs its requests by an HMAC in a header.
@@ -167,6 +173,13 @@ impl Provider for Hmac {
                 data: Slices::WHOLE,
             }],
         })
+    }
+
+    fn sign_request(&self, id: &str, now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
+        let mut request = SignedRequest::new(body);
+        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.headers.extend(self.sign(id, now, &request.body)?);
+        Ok(request)
     }
 }
 
