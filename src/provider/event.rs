@@ -57,6 +57,14 @@ impl EventError {
 ///
 /// The vendors' own enums stand for both: [`quable::Code`](super::quable::Code),
 /// [`shareactor::Kind`](super::shareactor::Kind).
+///
+/// ```
+/// use doorbell::provider::quable::{Action, Code, Entity};
+///
+/// let code: Code = "document.update".into();
+/// assert_eq!((&code.entity, &code.action), (&Entity::Document, &Action::Update));
+/// assert!(code == "document.update" && code.to_string() == "document.update");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Kind<Entity, Action> {
     /// What it happened to: what stands before the first dot.
@@ -67,7 +75,7 @@ pub struct Kind<Entity, Action> {
 
 impl<E: for<'a> From<&'a str>, A: for<'a> From<&'a str>> From<&str> for Kind<E, A> {
     fn from(code: &str) -> Self {
-        let (entity, action) = code.split_once('.').unwrap_or((code, ""));
+        let (entity, action) = parts(code);
         Self { entity: entity.into(), action: action.into() }
     }
 }
@@ -76,6 +84,16 @@ impl<E: for<'a> From<&'a str>, A: for<'a> From<&'a str>> From<String> for Kind<E
     fn from(code: String) -> Self {
         code.as_str().into()
     }
+}
+
+impl<E: AsRef<str>, A: AsRef<str>> PartialEq<&str> for Kind<E, A> {
+    fn eq(&self, code: &&str) -> bool {
+        (self.entity.as_ref(), self.action.as_ref()) == parts(code)
+    }
+}
+
+fn parts(code: &str) -> (&str, &str) {
+    code.split_once('.').unwrap_or((code, ""))
 }
 
 /// The sender's own code.

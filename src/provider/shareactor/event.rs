@@ -42,12 +42,13 @@ use crate::{
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "Body")]
 #[non_exhaustive]
 pub struct Event {
     /// The event's id.
     pub id: Option<String>,
-    /// What happened: `order.created`.
+    /// What happened: `order.created`. Empty words if nothing says it.
     pub kind: Kind,
     /// When it happened.
     pub created: Option<Timestamp>,
@@ -181,16 +182,16 @@ pub struct Author {
 
 impl FromEvent for Event {
     fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
-        let Body { id, kind: code, created, company, mut data, author, reference_id, previous_data, extra } =
+        let mut body: Body =
             object(data).map_err(|error| EventError::new(kind, "a notification of Shareactor's", error))?;
-        if data.previous_data.is_null() {
-            data.previous_data = previous_data;
+        if body.kind.is_none() && body.data.kind.is_none() {
+            body.kind = Some(kind.into());
         }
-        let kind = code.or_else(|| data.kind.clone()).unwrap_or_else(|| kind.into());
-        Ok(Self { id, kind, created, company, data, author, reference_id, extra })
+        Ok(body.into())
     }
 }
 
+/// An event as the sender writes it.
 #[derive(Deserialize)]
 struct Body {
     #[serde(default, rename = "_id", deserialize_with = "object_id")]
@@ -211,6 +212,17 @@ struct Body {
     previous_data: Value,
     #[serde(flatten)]
     extra: Map<String, Value>,
+}
+
+impl From<Body> for Event {
+    fn from(body: Body) -> Self {
+        let Body { id, kind, created, company, mut data, author, reference_id, previous_data, extra } = body;
+        if data.previous_data.is_null() {
+            data.previous_data = previous_data;
+        }
+        let kind = kind.or_else(|| data.kind.clone()).unwrap_or_else(|| "".into());
+        Self { id, kind, created, company, data, author, reference_id, extra }
+    }
 }
 
 fn object_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

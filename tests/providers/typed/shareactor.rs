@@ -41,6 +41,15 @@ fn its_object_as_a_type_of_ones_own() {
     assert!(error.to_string().contains("sequence"), "{error}");
 }
 
+/// As a page of the vendor's API for events holds them.
+#[test]
+fn a_list_of_events() {
+    let one = String::from_utf8(sample("shareactor_event_order_created_inferred")).unwrap();
+    let events: Vec<Event> = serde_json::from_str(&format!("[{one},{{}},{one}]")).unwrap();
+    assert_eq!(events[2], read("x", "shareactor_event_order_created_inferred"));
+    assert!(events[0].kind == "order.created" && events[1].kind == "");
+}
+
 #[test]
 fn its_kinds() {
     for kind in [
