@@ -2,15 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may fail as the test itself")]
 
+#[path = "provider_properties/events.rs"]
+mod events;
+
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use doorbell::{
     clock::Timestamp,
-    provider::{
-        FromEvent, Hmac, Kladana, Mask, Poster, Provider, Quable, Request, Secret, Shareactor, Verdict,
-        kladana, poster, quable, shareactor,
-    },
+    provider::{Hmac, Kladana, Mask, Poster, Provider, Quable, Request, Secret, Shareactor, Verdict},
     testing::{Sample, Sender, SignedRequest},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -199,10 +199,7 @@ proptest! {
                 prop_assert!(!events.is_empty());
                 for event in events {
                     let data = event.data.of(&owned);
-                    let _ = kladana::Event::from_event(&event.kind, &data);
-                    let _ = poster::Event::from_event(&event.kind, &data);
-                    let _ = quable::Event::from_event(&event.kind, &data);
-                    let _ = shareactor::Event::from_event(&event.kind, &data);
+                    events::read_as_every_type(&event.kind, &data);
                 }
             }
         }

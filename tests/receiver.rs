@@ -82,7 +82,7 @@ async fn stock_changed(
     attempt: Attempt,
     State(app): State<App>,
 ) -> Result<(), HandlerError> {
-    app.seen.send((event.object.clone(), job.id, attempt.number))?;
+    app.seen.send((event.object.to_string(), job.id, attempt.number))?;
     Ok(())
 }
 

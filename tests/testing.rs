@@ -542,10 +542,8 @@ async fn shareactors_notifications_hold_what_they_are_given_and_are_signed_as_co
         ("invoice.paid", Some("invoice/65a1f00d0b1e2c3d4e5f6099"))
     );
     assert_eq!(event.data.object["total_amount"], json!(349.5));
-    assert_eq!(
-        (&event.data.previous_data["total_amount"], &event.author["first_name"]),
-        (&json!(0), &json!("Kari"))
-    );
+    assert_eq!(event.data.previous_data["total_amount"], json!(0));
+    assert_eq!(event.author.as_ref().unwrap().first_name.as_deref(), Some("Kari"));
     assert_eq!(event.company.as_deref(), Some("57ee9c71d76d431f85110000"));
 }
 

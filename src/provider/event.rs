@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, de::DeserializeOwned, ser};
 use serde_json::value::RawValue;
 
 use super::json;
@@ -12,6 +12,8 @@ use super::json;
 ///
 /// Each vendor's module has types for its own events; [`serde_json::Value`] and [`Bytes`] take any event. For a type
 /// of your own, implement it by way of [`serde_json::from_slice`].
+///
+/// These types are for reading. To keep an event, keep its bytes: they are what the sender wrote, to the last digit.
 pub trait FromEvent: Sized {
     /// Reads the data of an event of this kind.
     ///
@@ -51,6 +53,53 @@ impl EventError {
     }
 }
 
+/// What happened, by the code that a sender gives it: an entity and an action, `document.update`.
+///
+/// The vendors' own enums stand for both: [`quable::Code`](super::quable::Code),
+/// [`shareactor::Kind`](super::shareactor::Kind).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Kind<Entity, Action> {
+    /// What it happened to: what stands before the first dot.
+    pub entity: Entity,
+    /// What happened: what stands after it. Empty if there is no dot.
+    pub action: Action,
+}
+
+impl<E: for<'a> From<&'a str>, A: for<'a> From<&'a str>> From<&str> for Kind<E, A> {
+    fn from(code: &str) -> Self {
+        let (entity, action) = code.split_once('.').unwrap_or((code, ""));
+        Self { entity: entity.into(), action: action.into() }
+    }
+}
+
+impl<E: for<'a> From<&'a str>, A: for<'a> From<&'a str>> From<String> for Kind<E, A> {
+    fn from(code: String) -> Self {
+        code.as_str().into()
+    }
+}
+
+/// The sender's own code.
+impl<E: AsRef<str>, A: AsRef<str>> fmt::Display for Kind<E, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.entity.as_ref(), self.action.as_ref()) {
+            (entity, "") => f.write_str(entity),
+            (entity, action) => write!(f, "{entity}.{action}"),
+        }
+    }
+}
+
+impl<'de, E: for<'a> From<&'a str>, A: for<'a> From<&'a str>> Deserialize<'de> for Kind<E, A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        id(deserializer).map(Self::from)
+    }
+}
+
+impl<E: AsRef<str>, A: AsRef<str>> Serialize for Kind<E, A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A decimal number exactly as the sender wrote it, in a number or in a string: money and stock levels lose nothing
 /// on the way.
 ///
@@ -63,17 +112,18 @@ impl EventError {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// Reads and writes JSON only.
+/// Two are equal if they are written alike: `1.0` is not `1`. Reads and writes JSON only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decimal(String);
 
 impl Decimal {
-    /// The digits as the sender wrote them: what decimal libraries parse.
+    /// The number as the sender wrote it, by JSON's rules: digits, perhaps with a sign, a fraction, an exponent. It is
+    /// what decimal libraries parse.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The nearest binary floating-point number: for a quick look, not for sums.
+    /// The nearest binary floating-point number, infinite if it is too large for one: for a quick look, not for sums.
     pub fn to_f64(&self) -> f64 {
         self.0.parse().unwrap_or(f64::NAN)
     }
@@ -81,18 +131,20 @@ impl Decimal {
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.pad(&self.0)
     }
 }
 
 impl FromStr for Decimal {
     type Err = EventError;
 
-    /// Reads what JSON takes for a number.
+    /// Reads what JSON takes for a number, of any size.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let number = serde_json::from_str::<serde_json::Number>(text);
-        match number {
-            Ok(_) if text == text.trim() => Ok(Self(text.to_owned())),
+        // Not as a `Number`: that is an integer of 64 bits or a float, and has bounds.
+        let raw: Option<&RawValue> = serde_json::from_str(text).ok();
+        let is_number = text.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        match raw {
+            Some(raw) if is_number && raw.get() == text => Ok(Self(text.to_owned())),
             _ => Err(EventError::new("", "a decimal number", format!("{text:?}"))),
         }
     }
@@ -112,17 +164,31 @@ impl Serialize for Decimal {
     }
 }
 
+// How the members of events are read. By way of raw JSON, because numbers are read as their digits stand; owned, so
+// that events can also be read from a `Value`.
+
 /// For ids that come as a number here and as a string there.
 pub(crate) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let raw = <&RawValue>::deserialize(deserializer)?;
-    json::scalar(raw)
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    json::scalar(&raw)
         .map(Cow::into_owned)
         .ok_or_else(|| de::Error::custom(format!("{} is neither a string nor a number", raw.get())))
 }
 
-/// The same where it may be missing, or of another type.
-pub(crate) fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(json::scalar(<&RawValue>::deserialize(deserializer)?).map(Cow::into_owned))
+/// For an id, a word, a text that may be missing: anything but a string or a number counts as such.
+pub(crate) fn optional<'de, D: Deserializer<'de>, T: From<String>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(json::scalar(&raw).map(|text| text.into_owned().into()))
+}
+
+/// For a structure that is good to have: if it is not as expected, it counts as absent.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -131,13 +197,37 @@ mod tests {
 
     #[test]
     fn decimals_keep_their_digits() {
-        for text in ["0", "-1", "23.50", "1e3", "9007199254740993", "0.1000000000000000055511151231257827"] {
+        for text in [
+            "0",
+            "-1",
+            "0.1",
+            "23.50",
+            "1e3",
+            "-1.5E-7",
+            "1e400",
+            "9007199254740993",
+            "123456789012345678901234567890.12",
+            "0.1000000000000000055511151231257827",
+        ] {
             let decimal: Decimal = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&decimal).unwrap(), text);
             assert_eq!(serde_json::from_str::<Decimal>(&format!("\"{text}\"")).unwrap(), decimal);
         }
-        for wrong in ["\"\"", "\"1,5\"", "true", "null", "\" 1\"", "\"NaN\"", "[1]"] {
+        for wrong in [
+            "\"\"", "\"1,5\"", "true", "null", "\" 1\"", "\"1 \"", "\"NaN\"", "[1]", "\"0x1\"", "\"01\"",
+            "\"-\"", "\"[1]\"",
+        ] {
             assert!(serde_json::from_str::<Decimal>(wrong).is_err(), "{wrong}");
+        }
+        let infinite: Decimal = "1e400".parse().unwrap();
+        assert!(infinite.to_f64().is_infinite());
+    }
+
+    #[test]
+    fn kinds_keep_what_they_were_read_from() {
+        for code in ["document.update", "a.b.c", "alone", "", ".x"] {
+            let kind: Kind<String, String> = code.into();
+            assert_eq!(kind.to_string(), code);
         }
     }
 }

@@ -54,10 +54,10 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Defaul
 
 /// The value that a path of member names and array positions leads to. Of equal names the last one counts, as with
 /// most parsers.
-pub(crate) fn find<'a>(json: &'a str, path: &[String]) -> Option<&'a RawValue> {
+pub(crate) fn find<'a>(json: &'a str, path: &[impl AsRef<str>]) -> Option<&'a RawValue> {
     let mut raw: &RawValue = serde_json::from_str(json).ok()?;
     for step in path {
-        raw = Step(step).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok()??;
+        raw = Step(step.as_ref()).deserialize(&mut serde_json::Deserializer::from_str(raw.get())).ok()??;
     }
     Some(raw)
 }

@@ -1,4 +1,6 @@
 //! Kladana and its twin brand `MoySklad`: no signature, several events in one notification.
+//!
+#![doc = include_str!("kladana/guide.md")]
 
 mod event;
 mod href;
@@ -14,7 +16,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub use self::{
-    event::{Action, Audit, EntityEvent, Event, StockEvent},
+    event::{Action, Audit, EntityEvent, Event, ReportType, StockEvent, StockType},
     href::EntityRef,
 };
 use super::{

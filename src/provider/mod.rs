@@ -20,6 +20,7 @@ mod secret;
 pub mod shareactor;
 mod signature;
 mod signed;
+pub(crate) mod words;
 
 use std::{borrow::Cow, fmt, ops::Range, time::Duration};
 
@@ -28,7 +29,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
-    event::{Decimal, EventError, FromEvent},
+    event::{Decimal, EventError, FromEvent, Kind},
     hmac::{Hmac, Preset, SchemeError},
     kladana::Kladana,
     mask::Mask,

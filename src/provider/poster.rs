@@ -1,5 +1,8 @@
 //! Poster POS: an md5 over some of the fields, carried in the body itself.
+//!
+#![doc = include_str!("poster/guide.md")]
 
+mod data;
 mod event;
 mod message;
 mod sign;
@@ -8,10 +11,14 @@ use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
 
-pub use self::event::{
-    Application, Balance, Data, ElementType, Event, IncomingOrder, IncomingOrderType, Stock,
-};
 use self::message::{Content, Message};
+pub use self::{
+    data::{
+        Application, Balance, Data, ElementType, IncomingOrder, IncomingOrderType, StepType, Stock,
+        Transaction, TransactionStep,
+    },
+    event::{Action, Event, Object},
+};
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, Secret, Secrets, SenderId, SignError,
     SignedRequest, Slices, Unparsable, Verdict,
@@ -114,34 +121,7 @@ impl Provider for Poster {
     }
 
     fn known_kinds(&self) -> &[&str] {
-        &[
-            "transaction.*",
-            "incoming_order.*",
-            "product.*",
-            "dish.*",
-            "category.*",
-            "prepack.*",
-            "ingredient.*",
-            "workshop.*",
-            "ingredients_category.*",
-            "client.*",
-            "client_payed_sum.*",
-            "clients_group.*",
-            "promotion.*",
-            "promotion_prize.*",
-            "client_ewallet.*",
-            "loyalty_rule.*",
-            "storage.*",
-            "stock.*",
-            "supply.*",
-            "book_transaction.*",
-            "cash_shift_transaction.*",
-            "spot.*",
-            "register.*",
-            "waiter.*",
-            "configs.*",
-            "application.*",
-        ]
+        Object::KINDS
     }
 
     fn sign_request(&self, _id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {

@@ -1,4 +1,6 @@
 //! Quable PIM: a fixed `Authorization` value, or the secret in the URL.
+//!
+#![doc = include_str!("quable/guide.md")]
 
 mod event;
 
@@ -10,7 +12,10 @@ use http::{
 };
 use serde::Deserialize;
 
-pub use self::event::{Event, Link, Locales, Process, Resource, UpdatedItem};
+pub use self::event::{
+    Action, Code, Entity, Event, ItemType, Link, Locales, Process, ProcessType, Resource, ResourceType,
+    UpdatedItem,
+};
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets, SenderId, SignError, SignedRequest,
     Slices, Unparsable,

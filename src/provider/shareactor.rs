@@ -1,6 +1,9 @@
 //! Shareactor, now Kvass: an HMAC whose header and encoding are published nowhere, so they are settings.
+//!
+#![doc = include_str!("shareactor/guide.md")]
 
 mod event;
+mod extended_json;
 
 use std::borrow::Cow;
 
@@ -8,11 +11,15 @@ use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use self::event::{Event, EventData};
+use self::extended_json::{date, oid};
+pub use self::{
+    event::{Action, Author, Entity, Event, EventData, Kind},
+    extended_json::{Date, ObjectId},
+};
 use super::{
     Encoding, KeyDecoding, KeyError, Parsed, ParsedEvent, Profile, Provider, Refusal, Request, Secrets,
     SenderId, SignError, SignedRequest, Slices, Unparsable,
-    json::{object, or_default, scalar, text_or_nothing},
+    json::{object, or_default, text_or_nothing},
     signature::Algorithm,
 };
 use crate::clock::Timestamp;
@@ -167,7 +174,7 @@ impl Provider for Shareactor {
     }
 
     fn known_kinds(&self) -> &[&str] {
-        &["order.*", "invoice.*", "user.*", "subscription.*", "payment.*", "product.*", "plan.*"]
+        Entity::KINDS
     }
 
     fn sign_request(&self, _id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
@@ -217,33 +224,4 @@ struct About<'a> {
 struct Object<'a> {
     #[serde(borrow, rename = "_id")]
     id: Option<&'a RawValue>,
-}
-
-/// Reads `{"$oid": "…"}`, or the id alone.
-pub(crate) fn oid(raw: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Oid<'a> {
-        #[serde(borrow, rename = "$oid")]
-        oid: &'a RawValue,
-    }
-    let inner = serde_json::from_str(raw.get()).map_or(raw, |id: Oid<'_>| id.oid);
-    scalar(inner).filter(|id| !id.is_empty())
-}
-
-/// Reads `{"$date": …}`: milliseconds (also as `{"$numberLong": "…"}`) or RFC 3339; or either of them alone.
-pub(crate) fn date(raw: &RawValue) -> Option<Timestamp> {
-    #[derive(Deserialize)]
-    struct Date<'a> {
-        #[serde(borrow, rename = "$date")]
-        date: &'a RawValue,
-    }
-    #[derive(Deserialize)]
-    struct Long<'a> {
-        #[serde(borrow, rename = "$numberLong")]
-        long: &'a RawValue,
-    }
-    let raw = serde_json::from_str(raw.get()).map_or(raw, |outer: Date<'_>| outer.date);
-    let raw = serde_json::from_str(raw.get()).map_or(raw, |outer: Long<'_>| outer.long);
-    let text = scalar(raw)?;
-    text.parse().ok().map(Timestamp::from_millis).or_else(|| Timestamp::parse_rfc3339(&text))
 }

@@ -1,5 +1,7 @@
 //! The generic family: any sender that signs its requests by an HMAC in a header, described by a [`Scheme`].
 //! The well-known ones are [`Preset`]s, which are schemes like any other.
+//!
+#![doc = include_str!("guide.md")]
 
 mod field;
 mod preset;

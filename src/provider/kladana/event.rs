@@ -10,11 +10,34 @@ use crate::{
     clock::Timestamp,
     provider::{
         EventError, FromEvent,
+        event::optional,
         json::{object, or_default, text_or_nothing},
+        words::words,
     },
 };
 
 /// One event: something happened to an entity, or stock levels changed.
+///
+/// ```
+/// use doorbell::provider::{FromEvent, kladana::{Action, Event, ReportType}};
+///
+/// let data = br#"{"accountId":"3c1d6a52-7b40-11ee-0a80-0f4400021c77","stockType":"stock","reportType":"bystore",
+///     "reportUrl":"https://api.kladana.com/api/remap/1.2/report/stock/bystore/current?changedSince=2026-01-23 10:40:00"}"#;
+/// match Event::from_event("stock.bystore", data)? {
+///     Event::Entity(event) => match event.action {
+///         Action::Create | Action::Update => println!("fetch {:?} {:?}", event.entity.entity_type, event.entity.id),
+///         Action::Delete => println!("forget {:?}", event.entity.id),
+///         _ => {}
+///     },
+///     Event::Stock(event) => {
+///         assert_eq!(event.report_type, ReportType::ByStore);
+///         // The sender wrote Moscow time.
+///         assert_eq!(event.changed_since().map(|at| at.to_string()).as_deref(), Some("2026-01-23T07:40:00.000Z"));
+///     }
+///     _ => {}
+/// }
+/// # Ok::<(), doorbell::provider::EventError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -38,36 +61,36 @@ pub struct EntityEvent {
     pub updated_fields: Vec<String>,
     /// Who did it and when. Missing in older notifications and in those of asynchronous tasks.
     pub audit: Option<Audit>,
-    /// Members of the event that this version does not know.
+    /// Members of the event, and of the notification around it, that this version does not know.
     pub extra: Map<String, Value>,
 }
 
-/// What happened to an entity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Action {
-    /// It was created.
-    Create,
-    /// It was changed.
-    Update,
-    /// It was deleted.
-    Delete,
-    /// An asynchronous task is finished.
-    Processed,
-    /// Something else, as the sender wrote it.
-    Other(String),
+words! {
+    /// What happened to an entity.
+    pub enum Action {
+        /// It was created.
+        Create = "CREATE",
+        /// It was changed.
+        Update = "UPDATE",
+        /// It was deleted.
+        Delete = "DELETE",
+        /// An asynchronous task is finished.
+        Processed = "PROCESSED",
+    }
 }
 
 /// Who did something, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Audit {
-    /// Who: a user of the account.
+    /// Who: the login of a user of the account.
     pub uid: Option<String>,
     /// When. The sender writes Moscow time.
     pub moment: Option<Timestamp>,
     /// The audit's id. With an entity and an action it is the key that pushed and polled events share.
     pub id: Option<String>,
+    /// Members that this version does not know.
+    pub extra: Map<String, Value>,
 }
 
 /// Stock levels changed. The report says which; build its URL from your own configuration.
@@ -76,12 +99,15 @@ pub struct Audit {
 #[non_exhaustive]
 pub struct StockEvent {
     /// The account that it happened in.
+    #[serde(default, deserialize_with = "optional")]
     pub account_id: Option<String>,
-    /// What is counted: `stock`.
-    pub stock_type: Option<String>,
-    /// The report that shows it: `all`, or `bystore`.
-    pub report_type: String,
+    /// What is counted.
+    #[serde(default, deserialize_with = "optional")]
+    pub stock_type: Option<StockType>,
+    /// The report that shows it.
+    pub report_type: ReportType,
     /// The report of what changed, **never to be called as it stands**: take only its time from it.
+    #[serde(default, deserialize_with = "optional")]
     pub report_url: Option<String>,
     /// Members that this version does not know.
     #[serde(flatten)]
@@ -89,25 +115,41 @@ pub struct StockEvent {
 }
 
 impl StockEvent {
-    /// Since when the report shows changes, as the sender wrote it (`2026-01-23 10:40:00`, Moscow time): from
-    /// `changedSince` in the URL, or `fromDate`, as an older page of the vendor has it.
-    pub fn changed_since(&self) -> Option<String> {
-        let (_, query) = self.report_url.as_deref()?.split_once('?')?;
+    /// Since when the report shows changes: from `changedSince` in its URL, or `fromDate`, as an older page of the
+    /// vendor has it. The sender writes Moscow time; the report itself goes back 24 hours at most.
+    pub fn changed_since(&self) -> Option<Timestamp> {
+        let url = self.report_url.as_deref()?.split('#').next()?;
+        let (_, query) = url.split_once('?')?;
         form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == "changedSince" || name == "fromDate")
-            .map(|(_, value)| value.into_owned())
+            .filter(|(name, _)| name == "changedSince" || name == "fromDate")
+            .find_map(|(_, value)| moment(value.trim()))
     }
 }
 
-impl From<Cow<'_, str>> for Action {
-    fn from(text: Cow<'_, str>) -> Self {
-        match text.to_ascii_uppercase().as_str() {
-            "CREATE" => Self::Create,
-            "UPDATE" => Self::Update,
-            "DELETE" => Self::Delete,
-            "PROCESSED" => Self::Processed,
-            _ => Self::Other(text.into_owned()),
-        }
+words! {
+    /// A report of stock levels.
+    pub enum ReportType {
+        /// Over all stores.
+        All = "all",
+        /// For each store.
+        ByStore = "bystore",
+    }
+}
+
+words! {
+    /// What a stock level counts. Notifications are documented for `stock` alone; the others are what the same report
+    /// can also show.
+    pub enum StockType {
+        /// What is there.
+        Stock = "stock",
+        /// What is there and not reserved.
+        FreeStock = "freeStock",
+        /// What is there and not reserved, and what is on its way.
+        Quantity = "quantity",
+        /// What is reserved.
+        Reserve = "reserve",
+        /// What is on its way.
+        InTransit = "inTransit",
     }
 }
 
@@ -118,7 +160,7 @@ impl FromEvent for Event {
             Shape { events: None, report_type: Some(_), .. } => {
                 StockEvent::from_event(kind, data).map(Self::Stock)
             }
-            _ => EntityEvent::from_event(kind, data).map(Self::Entity),
+            _ => EntityEvent::read(kind, shape).map(Self::Entity),
         }
     }
 }
@@ -131,8 +173,13 @@ impl FromEvent for StockEvent {
 
 impl FromEvent for EntityEvent {
     fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
+        Self::read(kind, read(kind, data)?)
+    }
+}
+
+impl EntityEvent {
+    fn read(kind: &str, shape: Shape<'_>) -> Result<Self, EventError> {
         let error = |reason: &str| EventError::new(kind, EXPECTED, reason);
-        let shape: Shape<'_> = read(kind, data)?;
         let change = match shape {
             Shape { events: Some(events), .. } => {
                 let [change] = <[Change<'_>; 1]>::try_from(events).map_err(|events| {
@@ -140,30 +187,28 @@ impl FromEvent for EntityEvent {
                 })?;
                 change
             }
-            Shape { entity_type: Some(entity), action: Some(action), .. } => {
-                let entity = EntityRef::read(Some(entity), None);
+            Shape { entity_type: Some(entity), action: Some(action), account_id, .. } => {
                 return Ok(Self {
-                    action: action.into(),
-                    entity,
-                    account_id: None,
+                    action: action.into_owned().into(),
+                    entity: EntityRef::read(Some(entity), None),
+                    account_id: account_id.map(Into::into),
                     updated_fields: Vec::new(),
                     audit: None,
+                    // This form describes a webhook. Its URL, with our secret in it, is nothing for a handler.
                     extra: Map::new(),
                 });
             }
             _ => return Err(error("it has no `events`")),
         };
+        let mut extra = shape.extra;
+        extra.extend(change.extra);
         Ok(Self {
-            action: change.action.ok_or_else(|| error("it has no `action`"))?.into(),
+            action: change.action.ok_or_else(|| error("it has no `action`"))?.into_owned().into(),
             entity: EntityRef::read(change.meta.entity, change.meta.href),
-            account_id: change.account_id.map(Into::into),
+            account_id: change.account_id.or(shape.account_id).map(Into::into),
             updated_fields: change.updated_fields,
-            audit: shape.audit_context.map(|audit| Audit {
-                uid: audit.uid.or(audit.id).map(Into::into),
-                moment: audit.moment.as_deref().and_then(moment),
-                id: EntityRef::read(None, audit.meta.href).id,
-            }),
-            extra: change.extra,
+            audit: shape.audit_context.map(Audit::from),
+            extra,
         })
     }
 }
@@ -174,6 +219,7 @@ fn read<'a, T: Deserialize<'a>>(kind: &str, data: &'a [u8]) -> Result<T, EventEr
     object(data).map_err(|error| EventError::new(kind, EXPECTED, error))
 }
 
+/// Any of the shapes that a notification has.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Shape<'a> {
@@ -187,6 +233,10 @@ struct Shape<'a> {
     entity_type: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     action: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    account_id: Option<Cow<'a, str>>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -208,11 +258,28 @@ struct Change<'a> {
 struct Author<'a> {
     #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     uid: Option<Cow<'a, str>>,
-    // What some pages of the vendor call `uid`.
     #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     id: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "or_default")]
     meta: Meta<'a>,
     #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     moment: Option<Cow<'a, str>>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl From<Author<'_>> for Audit {
+    fn from(author: Author<'_>) -> Self {
+        // Some pages of the vendor call the login `id`.
+        let (uid, id) = match (author.uid, author.id) {
+            (None, login) => (login, None),
+            both => both,
+        };
+        Self {
+            uid: uid.map(Into::into),
+            moment: author.moment.as_deref().and_then(moment),
+            id: EntityRef::read(None, author.meta.href).id.or(id.map(Into::into)),
+            extra: author.extra,
+        }
+    }
 }

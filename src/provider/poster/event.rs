@@ -1,18 +1,32 @@
 //! Poster's notifications as types.
 
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
-
-use super::message::{Content, Message};
+use super::{Data, message::Message};
 use crate::{
     clock::Timestamp,
-    provider::{
-        Decimal, EventError, FromEvent, Secret,
-        event::{id, optional_id},
-    },
+    provider::{EventError, FromEvent, words::words},
 };
 
 /// A notification, of any object.
+///
+/// ```
+/// use doorbell::provider::{FromEvent, poster::{Action, Data, Event, Object}};
+///
+/// let data = br#"{"account":"demo-cafe","object":"stock","object_id":512,"action":"changed","time":"1767168200",
+///     "data":"{\"type\":2,\"element_id\":512,\"storage_id\":1,\"value_relative\":-1,\"value_absolute\":23.5}"}"#;
+/// let event = Event::from_event("stock.changed", data)?;
+/// match (&event.object, &event.action, &event.data) {
+///     (Object::Stock, _, Data::Stock(stock)) => {
+///         assert_eq!(stock.element_id, "512");
+///         assert_eq!(stock.value_absolute.as_str(), "23.5");
+///     }
+///     (Object::Transaction, Action::Closed, _) => println!("order {} is paid", event.object_id),
+///     (object, action, _) => println!("{object} {} was {action}", event.object_id),
+/// }
+/// # Ok::<(), doorbell::provider::EventError>(())
+/// ```
+///
+/// Where only one object's data matters, a handler can ask for it alone: [`Stock`](super::Stock),
+/// [`Balance`](super::Balance), [`Application`](super::Application), [`IncomingOrder`](super::IncomingOrder).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Event {
@@ -20,213 +34,111 @@ pub struct Event {
     pub account: String,
     /// The account's number. **Not signed**: never route or authorise by it.
     pub account_number: Option<String>,
-    /// What it happened to: `transaction`, `stock`, `loyalty rule`. Signed, as all that follows.
-    pub object: String,
+    /// What it happened to. Signed, as all that follows.
+    pub object: Object,
     /// Its primary key.
     pub object_id: String,
-    /// What happened: `added`, `changed`, `removed`, `transformed`, `closed`.
-    pub action: String,
+    /// What happened.
+    pub action: Action,
     /// When the notification was sent.
     pub time: Option<Timestamp>,
     /// More, for some objects.
     pub data: Data,
 }
 
-/// The `data` of a notification. Data that is not as documented is [`Other`](Self::Other), never an error.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Data {
-    /// There is none: ask the API for the object.
-    None,
-    /// Of `stock`.
-    Stock(Stock),
-    /// Of `client_ewallet`: the client's deposit.
-    ClientEwallet(Balance),
-    /// Of `client_payed_sum`: what the client has paid in all.
-    ClientPayedSum(Balance),
-    /// Of `application`.
-    Application(Application),
-    /// Of `incoming_order`.
-    IncomingOrder(IncomingOrder),
-    /// Of another object, or not as documented. A string if it is not JSON.
-    Other(Value),
-}
-
-/// An item's quantity in a storage has changed.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[non_exhaustive]
-pub struct Stock {
-    /// What kind of item it is.
-    #[serde(rename = "type")]
-    pub element_type: ElementType,
-    /// The item's primary key.
-    #[serde(deserialize_with = "id")]
-    pub element_id: String,
-    /// The storage's primary key.
-    #[serde(deserialize_with = "id")]
-    pub storage_id: String,
-    /// By how much.
-    pub value_relative: Decimal,
-    /// What is left. Notifications may come late and out of order: the newest `time` counts.
-    pub value_absolute: Decimal,
-    /// Members that this version does not know.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-/// What kind of item a stock level is of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ElementType {
-    /// 1: an ingredient.
-    Ingredient,
-    /// 2: a product.
-    Product,
-    /// 3: a modifier.
-    Modifier,
-    /// 4: a dish that is produced.
-    ProducedDish,
-    /// 5: a prepack that is produced.
-    ProducedPrepack,
-    /// Something else, as the sender wrote it.
-    Other(String),
-}
-
-impl<'de> Deserialize<'de> for ElementType {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = id(deserializer)?;
-        Ok(match number.as_str() {
-            "1" => Self::Ingredient,
-            "2" => Self::Product,
-            "3" => Self::Modifier,
-            "4" => Self::ProducedDish,
-            "5" => Self::ProducedPrepack,
-            _ => Self::Other(number),
-        })
+words! {
+    /// What a notification is about.
+    pub enum Object {
+        /// An order at the till.
+        Transaction = "transaction",
+        /// An order or a reservation made online.
+        IncomingOrder = "incoming_order",
+        /// A product.
+        Product = "product",
+        /// A dish, made by a recipe.
+        Dish = "dish",
+        /// A category of products and dishes.
+        Category = "category",
+        /// A prepack: something half-made.
+        Prepack = "prepack",
+        /// An ingredient.
+        Ingredient = "ingredient",
+        /// A workshop, where dishes are made.
+        Workshop = "workshop",
+        /// A category of ingredients.
+        IngredientsCategory = "ingredients_category",
+        /// A client.
+        Client = "client",
+        /// What a client has paid in all: an order of a known client was closed.
+        ClientPayedSum = "client_payed_sum",
+        /// A group of clients.
+        ClientsGroup = "clients_group",
+        /// A promotion.
+        Promotion = "promotion",
+        /// What is saved up in a promotion.
+        PromotionPrize = "promotion_prize",
+        /// A client's deposit.
+        ClientEwallet = "client_ewallet",
+        /// A rule by which clients change their group. The sender also writes `loyalty rule`; the kind is always
+        /// `loyalty_rule`.
+        LoyaltyRule = "loyalty_rule" | "loyalty rule",
+        /// A storage.
+        Storage = "storage",
+        /// An item's quantity in a storage.
+        Stock = "stock",
+        /// A supply.
+        Supply = "supply",
+        /// A financial transaction.
+        BookTransaction = "book_transaction",
+        /// A transaction of a cash shift.
+        CashShiftTransaction = "cash_shift_transaction",
+        /// A spot: one of the account's places.
+        Spot = "spot",
+        /// A till.
+        Register = "register",
+        /// A waiter.
+        Waiter = "waiter",
+        /// The settings.
+        Configs = "configs",
+        /// This application itself.
+        Application = "application",
     }
 }
 
-/// A sum has changed.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[non_exhaustive]
-pub struct Balance {
-    /// By how much.
-    pub value_relative: Decimal,
-    /// What it is now.
-    pub value_absolute: Decimal,
-    /// Members that this version does not know.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-/// The application was installed in an account, or removed from it.
-#[derive(Debug, Clone, Deserialize)]
-#[non_exhaustive]
-pub struct Application {
-    /// Who did it.
-    #[serde(default, deserialize_with = "optional_id")]
-    pub user_id: Option<String>,
-    /// The token for the account's API, on `added` only. Prints as `[REDACTED]`.
-    #[serde(default, deserialize_with = "optional_secret")]
-    pub access_token: Option<Secret>,
-    /// Members that this version does not know.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-fn optional_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
-    Ok(optional_id(deserializer)?.map(Secret::from))
-}
-
-/// An order or reservation made online has come in or changed its state.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[non_exhaustive]
-pub struct IncomingOrder {
-    /// Which of the two it is.
-    #[serde(rename = "type")]
-    pub order_type: IncomingOrderType,
-    /// Members that this version does not know.
-    #[serde(flatten)]
-    pub extra: Map<String, Value>,
-}
-
-/// What was made online.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum IncomingOrderType {
-    /// 1: an order.
-    Order,
-    /// 2: a reservation.
-    Reservation,
-    /// Something else, as the sender wrote it.
-    Other(String),
-}
-
-impl<'de> Deserialize<'de> for IncomingOrderType {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = id(deserializer)?;
-        Ok(match number.as_str() {
-            "1" => Self::Order,
-            "2" => Self::Reservation,
-            _ => Self::Other(number),
-        })
+words! {
+    /// What happened to an object.
+    pub enum Action {
+        /// It was added.
+        Added = "added",
+        /// It was changed.
+        Changed = "changed",
+        /// It was removed.
+        Removed = "removed",
+        /// It became something else: a dish a product, or the other way round.
+        Transformed = "transformed",
+        /// It was closed: an order was paid. Not on the vendor's page, but sent.
+        Closed = "closed",
+        /// The dashboard's test. A receiver answers it and makes no event of it.
+        Test = "test",
     }
 }
 
 impl FromEvent for Event {
     fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
         let message = read(kind, data)?;
-        let text = message.data.text();
+        let object = message.object.into_owned().into();
         Ok(Self {
-            data: match message.object.as_ref() {
-                _ if text.is_none_or(str::is_empty) => Data::None,
-                "stock" => typed(text, Data::Stock),
-                "client_ewallet" => typed(text, Data::ClientEwallet),
-                "client_payed_sum" => typed(text, Data::ClientPayedSum),
-                "application" => typed(text, Data::Application),
-                "incoming_order" => typed(text, Data::IncomingOrder),
-                _ => other(text),
-            },
+            data: Data::read(&object, &message.data),
             account: message.account.into_owned(),
             account_number: message.account_number.map(Into::into),
-            object: message.object.into_owned(),
+            object,
             object_id: message.object_id.into_owned(),
-            action: message.action.into_owned(),
+            action: message.action.into_owned().into(),
             time: message.time.parse().ok().map(Timestamp::from_seconds),
         })
     }
 }
 
-fn typed<'a, T: Deserialize<'a>>(text: Option<&'a str>, variant: fn(T) -> Data) -> Data {
-    text.and_then(|text| serde_json::from_str(text).ok()).map_or_else(|| other(text), variant)
-}
-
-fn other(text: Option<&str>) -> Data {
-    let text = text.unwrap_or_default();
-    Data::Other(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
-}
-
-/// The types of `data` alone can be asked for directly.
-macro_rules! from_data {
-    ($($type:ty: $expected:literal),+ $(,)?) => {$(
-        impl FromEvent for $type {
-            fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
-                match read(kind, data)?.data {
-                    Content::Absent => Err(EventError::new(kind, $expected, "it has no `data`")),
-                    content => serde_json::from_str(content.text().unwrap_or_default())
-                        .map_err(|error| EventError::new(kind, $expected, format!("in `data`: {error}"))),
-                }
-            }
-        }
-    )+};
-}
-from_data! {
-    Stock: "Poster's stock data",
-    Balance: "Poster's data of a sum",
-    Application: "Poster's application data",
-    IncomingOrder: "Poster's incoming order data",
-}
-
-fn read<'a>(kind: &str, data: &'a [u8]) -> Result<Message<'a>, EventError> {
+pub(super) fn read<'a>(kind: &str, data: &'a [u8]) -> Result<Message<'a>, EventError> {
     Message::read(data).map_err(|reason| EventError::new(kind, "a notification of Poster's", reason))
 }

@@ -1,60 +1,136 @@
 //! Shareactor's notifications as types.
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 
-use super::{date, oid};
+use super::extended_json::{date, reference};
 use crate::{
     clock::Timestamp,
     provider::{
-        EventError, FromEvent,
-        event::optional_id,
-        json::{object, or_default},
+        self, EventError, FromEvent,
+        event::{optional, or_default},
+        json::object,
+        words::words,
     },
 };
 
-/// A notification. Its shape is inferred from the vendor's API for events: everything in it may be missing.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// A notification. Its shape is inferred from the vendor's API for events: everything in it but the kind may be
+/// missing.
+///
+/// ```
+/// use doorbell::provider::{Decimal, FromEvent, shareactor::{Action, Date, Entity, Event, Kind}};
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     human_id: String,
+///     total_amount: Decimal,
+///     created: Date,
+/// }
+///
+/// let data = br#"{"_id":{"$oid":"65a1f00d0b1e2c3d4e5f6071"},"kind":"order.created","created":{"$date":1767168000000},
+///     "data":{"object_type":"order","object":{"_id":{"$oid":"65a1f00d0b1e2c3d4e5f6099"},"human_id":"7KQ2ZD",
+///         "total_amount":349.5,"created":{"$date":1767168000000}}}}"#;
+/// let event = Event::from_event("order.created", data)?;
+/// match &event.kind {
+///     Kind { entity: Entity::Order, action: Action::Created | Action::Updated } => {
+///         let order: Order = event.data.object_as()?;
+///         assert_eq!((order.human_id.as_str(), order.total_amount.as_str()), ("7KQ2ZD", "349.5"));
+///         assert_eq!(Some(order.created.0), event.created);
+///     }
+///     Kind { entity: Entity::Payment, action: Action::Failed } => println!("{:?} was not paid", event.data.object_id()),
+///     _ => {}
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Event {
     /// The event's id.
-    #[serde(default, rename = "_id", deserialize_with = "object_id")]
     pub id: Option<String>,
     /// What happened: `order.created`.
-    #[serde(default, deserialize_with = "optional_id")]
-    pub kind: Option<String>,
+    pub kind: Kind,
     /// When it happened.
-    #[serde(default, deserialize_with = "time")]
     pub created: Option<Timestamp>,
     /// The id of the company that it happened in.
-    #[serde(default, deserialize_with = "object_id")]
     pub company: Option<String>,
     /// What it happened to.
-    #[serde(default, deserialize_with = "or_default")]
     pub data: EventData,
     /// Who did it.
-    #[serde(default)]
-    pub author: Value,
+    pub author: Option<Author>,
+    /// The id of the request or task that it comes from.
+    pub reference_id: Option<String>,
     /// Members that this version does not know.
-    #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+/// What happened: an entity and an action, `order.created`.
+pub type Kind = provider::Kind<Entity, Action>;
+
+words! {
+    /// What an event is about.
+    pub enum Entity {
+        /// An order.
+        Order = "order",
+        /// An invoice.
+        Invoice = "invoice",
+        /// A user.
+        User = "user",
+        /// A subscription.
+        Subscription = "subscription",
+        /// A payment.
+        Payment = "payment",
+        /// A product.
+        Product = "product",
+        /// A plan.
+        Plan = "plan",
+    }
+}
+
+words! {
+    /// What happened to an entity.
+    pub enum Action {
+        /// It was created.
+        Created = "created",
+        /// It was changed.
+        Updated = "updated",
+        /// It was deleted.
+        Deleted = "deleted",
+        /// It was cancelled: an order, a subscription, a payment.
+        Cancelled = "cancelled",
+        /// A subscription was activated.
+        Activated = "activated",
+        /// A subscription was put off.
+        Future = "future",
+        /// A subscription is completed.
+        Completed = "completed",
+        /// A subscription ends with its next cycle.
+        NonRenewing = "non_renewing",
+        /// A payment succeeded.
+        Succeeded = "succeeded",
+        /// A payment is under way.
+        Processing = "processing",
+        /// A payment failed.
+        Failed = "failed",
+        /// A payment was captured.
+        Captured = "captured",
+    }
 }
 
 /// What something happened to.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[non_exhaustive]
 pub struct EventData {
-    /// The object's type: `order`.
-    #[serde(default, deserialize_with = "optional_id")]
-    pub object_type: Option<String>,
+    /// The object's type.
+    #[serde(default, deserialize_with = "optional")]
+    pub object_type: Option<Entity>,
     /// The event's kind once more.
-    #[serde(default, deserialize_with = "optional_id")]
-    pub kind: Option<String>,
+    #[serde(default, deserialize_with = "optional")]
+    pub kind: Option<Kind>,
     /// The object as it is now. Its amounts are JSON numbers: where binary floating point will not do, read the
     /// event's bytes with a type of your own and [`Decimal`](crate::provider::Decimal)s in it.
     #[serde(default)]
     pub object: Value,
-    /// The object as it was before, on updates.
+    /// What was changed, as it was before: on updates. The vendor has it in `data` or beside it: read from both.
     #[serde(default)]
     pub previous_data: Value,
     /// Members that this version does not know.
@@ -68,18 +144,86 @@ impl EventData {
         let id = self.object.get("_id")?;
         id.get("$oid").unwrap_or(id).as_str()
     }
+
+    /// The object as a type of yours. [`Date`](super::Date) and [`ObjectId`](super::ObjectId) read the sender's times
+    /// and ids.
+    ///
+    /// # Errors
+    /// What in the object is not as the type needs it.
+    pub fn object_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.object)
+    }
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[non_exhaustive]
+pub struct Author {
+    /// The id of the user.
+    #[serde(default, rename = "_id", deserialize_with = "object_id")]
+    pub id: Option<String>,
+    /// The first name.
+    #[serde(default, deserialize_with = "optional")]
+    pub first_name: Option<String>,
+    /// The last name.
+    #[serde(default, deserialize_with = "optional")]
+    pub last_name: Option<String>,
+    /// The e-mail address.
+    #[serde(default, deserialize_with = "optional")]
+    pub email: Option<String>,
+    /// The number of the mobile phone, with its country's code.
+    #[serde(default, deserialize_with = "optional")]
+    pub mobile_phone_number: Option<String>,
+    /// All else that the sender knows of its users.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 impl FromEvent for Event {
     fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
-        object(data).map_err(|error| EventError::new(kind, "a notification of Shareactor's", error))
+        let Body { id, kind: code, created, company, mut data, author, reference_id, previous_data, extra } =
+            object(data).map_err(|error| EventError::new(kind, "a notification of Shareactor's", error))?;
+        if data.previous_data.is_null() {
+            data.previous_data = previous_data;
+        }
+        let kind = code.or_else(|| data.kind.clone()).unwrap_or_else(|| kind.into());
+        Ok(Self { id, kind, created, company, data, author, reference_id, extra })
     }
 }
 
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default, rename = "_id", deserialize_with = "object_id")]
+    id: Option<String>,
+    #[serde(default, deserialize_with = "optional")]
+    kind: Option<Kind>,
+    #[serde(default, deserialize_with = "time")]
+    created: Option<Timestamp>,
+    #[serde(default, deserialize_with = "object_id")]
+    company: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    data: EventData,
+    #[serde(default, deserialize_with = "author")]
+    author: Option<Author>,
+    #[serde(default, deserialize_with = "object_id")]
+    reference_id: Option<String>,
+    #[serde(default)]
+    previous_data: Value,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
 fn object_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(oid(<&RawValue>::deserialize(deserializer)?).map(Into::into))
+    Ok(reference(&Box::<RawValue>::deserialize(deserializer)?).map(Into::into))
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(date(<&RawValue>::deserialize(deserializer)?))
+    Ok(date(&Box::<RawValue>::deserialize(deserializer)?))
+}
+
+/// A user, or a user's id alone.
+fn author<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Author>, D::Error> {
+    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let user = object::<Author>(raw.get().as_bytes()).ok().filter(|user| !user.extra.contains_key("$oid"));
+    Ok(user.or_else(|| reference(&raw).map(|id| Author { id: Some(id.into()), ..Author::default() })))
 }
