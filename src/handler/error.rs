@@ -78,6 +78,12 @@ impl fmt::Display for HandlerError {
 // Deliberately no `std::error::Error` for `HandlerError` itself: it would collide with this conversion.
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
     fn from(error: E) -> Self {
+        let error = error.into();
+        #[cfg(feature = "client")]
+        if let Some(failed) = crate::client::ClientError::within(&*error) {
+            let (after, dead) = (failed.retry_after(), failed.is_permanent());
+            return if dead { Self::dead(error) } else { Self::Retry { after, source: error } };
+        }
         Self::retry(error)
     }
 }
