@@ -237,7 +237,9 @@ mod tests {
         assert_eq!(error(flat), Some((Some(42), "transaction_id is undefined".to_owned())));
         assert_eq!(error(br#"{"error":"no access"}"#), Some((None, "no access".to_owned())));
         assert_eq!(error(br#"{"error":{"code":"34"}}"#), Some((Some(34), String::new())));
-        for none in [r#"{"response":[]}"#, r#"{"error":0,"response":{}}"#, r#"{"error":null}"#, "<html>", "[]"] {
+        for none in
+            [r#"{"response":[]}"#, r#"{"error":0,"response":{}}"#, r#"{"error":null}"#, "<html>", "[]"]
+        {
             assert_eq!(error(none.as_bytes()), None, "{none}");
         }
     }

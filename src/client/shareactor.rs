@@ -99,12 +99,6 @@ impl Shareactor {
         }
         self.transport.get(path, query, 1).await
     }
-
-    #[cfg(all(test, feature = "receiver"))]
-    pub(super) fn with_timer(self, timer: Arc<dyn super::timer::Timer>) -> Self {
-        let transport = Arc::into_inner(self.transport).expect("not cloned yet");
-        Self { transport: Arc::new(transport.with_timer(timer)) }
-    }
 }
 
 impl fmt::Debug for Shareactor {

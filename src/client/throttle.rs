@@ -50,11 +50,9 @@ impl Throttle {
         timer: &dyn Timer,
     ) -> Result<SemaphorePermit<'_>, NoRoom> {
         let began = timer.instant();
-        let slot = tokio::select! {
-            biased;
-            slot = self.slots.acquire() => slot.map_err(|_| NoRoom(None))?,
-            () = timer.sleep(left) => return Err(NoRoom(None)),
-        };
+        // An error of the inner result can't be: nothing closes the semaphore.
+        let slot = tokio::time::timeout(left, self.slots.acquire()).await;
+        let slot = slot.ok().and_then(Result::ok).ok_or(NoRoom(None))?;
         loop {
             let now = timer.instant();
             let Some(wait) = self.take(units, now) else { return Ok(slot) };

@@ -291,8 +291,10 @@ impl Transport {
     ) -> Result<Answer, ClientError> {
         let request = self.client.get(url.clone()).headers(self.proof.headers.clone()).timeout(time);
         // Its URL may hold a secret.
-        let no_answer =
-            |error: reqwest::Error| ClientError::NoAnswer { call: call.to_owned(), source: error.without_url() };
+        let no_answer = |error: reqwest::Error| ClientError::NoAnswer {
+            call: call.to_owned(),
+            source: error.without_url(),
+        };
         let mut response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if status.is_redirection() {
@@ -307,15 +309,16 @@ impl Transport {
         }
         let answer = Answer { status, headers, body };
         if let Some(rest) = self.dialect.rest(&answer, units) {
+            // Not for longer than a call may take: a wrong number must not stop the client for good.
             self.throttle.pause(rest.min(self.options.total), self.timer.instant());
         }
         match self.dialect.fault(&answer) {
             None => Ok(answer),
-            Some(fault) => Err(self.error(call, &answer, fault)),
+            Some(fault) => Err(self.error(call, &answer, &fault)),
         }
     }
 
-    fn error(&self, call: &str, answer: &Answer, fault: Fault) -> ClientError {
+    fn error(&self, call: &str, answer: &Answer, fault: &Fault) -> ClientError {
         let (call, status) = (call.to_owned(), answer.status);
         let message = shorten(self.proof.redact(&one_line(fault.message.as_bytes())));
         let after = || {
@@ -397,4 +400,54 @@ fn shorten(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base(given: &str) -> Result<String, String> {
+        let parsed = parse_base(given, "/api/remap/1.2", &ClientOptions::default());
+        parsed.map(String::from).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_host_is_enough_and_a_path_of_its_own_is_kept() {
+        for (given, expected) in [
+            ("api.kladana.com", "https://api.kladana.com/api/remap/1.2"),
+            ("https://api.kladana.com/", "https://api.kladana.com/api/remap/1.2"),
+            ("https://proxy.example/kladana/v1", "https://proxy.example/kladana/v1"),
+            ("api.example:8443", "https://api.example:8443/api/remap/1.2"),
+            ("http://127.0.0.1:9", "http://127.0.0.1:9/api/remap/1.2"),
+            ("http://[::1]:9", "http://[::1]:9/api/remap/1.2"),
+            ("http://localhost:9", "http://localhost:9/api/remap/1.2"),
+        ] {
+            assert_eq!(base(given).as_deref(), Ok(expected), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_would_leak_the_credentials_is_refused() {
+        for (given, expected) in [
+            ("http://api.kladana.com", "the credentials would travel unencrypted"),
+            ("http://127.0.0.1.evil.example", "the credentials would travel unencrypted"),
+            ("http://localhost.evil.example", "the credentials would travel unencrypted"),
+            ("ftp://api.kladana.com", "a URL with https"),
+            ("", "a host like"),
+            ("https://", "a host like"),
+            ("https://api.kladana.com/?a=b", "without user, password, query"),
+        ] {
+            let error = base(given).unwrap_err();
+            assert!(error.contains("the base URL") && error.contains(expected), "{given}: {error}");
+        }
+        let error = base("https://me:hunter2@api.kladana.com").unwrap_err();
+        assert!(error.contains("without user") && !error.contains("hunter2"), "{error}");
+        let options = ClientOptions { allow_http: true, ..ClientOptions::default() };
+        assert!(parse_base("http://vendor.test", "/api", &options).is_ok());
+    }
+
+    #[test]
+    fn jitter_stays_in_its_range() {
+        assert!((0..100).all(|_| (0.5..=1.0).contains(&jitter())));
+    }
 }

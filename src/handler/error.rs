@@ -14,6 +14,9 @@ use std::{error::Error, fmt, time::Duration};
 ///     Ok(())
 /// }
 /// ```
+///
+/// Errors of the vendors' [clients](crate::client) say more about themselves: a wait that the vendor asked for is kept,
+/// and what no repetition mends is a dead letter at once. [`ClientError`](crate::client::ClientError) lists it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandlerError {

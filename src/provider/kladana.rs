@@ -9,12 +9,12 @@ use jiff::{civil, tz};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+#[cfg(feature = "client")]
+pub(crate) use self::href::is_uuid;
 pub use self::{
     event::{Action, Audit, EntityEvent, Event, StockEvent},
     href::EntityRef,
 };
-#[cfg(feature = "client")]
-pub(crate) use self::href::is_uuid;
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, SenderId, Slices, Unparsable,
     json::{object, or_default, text_or_nothing},

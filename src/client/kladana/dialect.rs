@@ -97,7 +97,10 @@ mod tests {
         let sample = include_bytes!("../../../tests/samples/kladana_api_error.json");
         let (code, message) = errors(sample);
         assert_eq!(code, Some(30003));
-        assert!(message.starts_with("Error saving webhook: a webhook with this set of") && message.ends_with("(error 30003)"));
+        assert!(
+            message.starts_with("Error saving webhook: a webhook with this set of")
+                && message.ends_with("(error 30003)")
+        );
         let bulk = br#"[{"errors":[{"error":"no name","code":3000,"parameter":"name"}]},{"id":"1"},{"errors":[{"error":"no such","code":1021},{}]}]"#;
         let expected = "no name in name (error 3000); no such (error 1021); no message";
         assert_eq!(errors(bulk), (Some(3000), expected.to_owned()));
@@ -115,8 +118,14 @@ mod tests {
                 .collect();
             Remap.retry_after(&headers, Timestamp::from_millis(0)).map(|after| after.as_millis())
         };
-        assert_eq!(read(&[("x-lognex-retry-after", "1500"), ("x-lognex-retry-timeinterval", "3000")]), Some(1500));
-        assert_eq!(read(&[("x-lognex-retry-after", "0"), ("x-lognex-retry-timeinterval", "3000")]), Some(3000));
+        assert_eq!(
+            read(&[("x-lognex-retry-after", "1500"), ("x-lognex-retry-timeinterval", "3000")]),
+            Some(1500)
+        );
+        assert_eq!(
+            read(&[("x-lognex-retry-after", "0"), ("x-lognex-retry-timeinterval", "3000")]),
+            Some(3000)
+        );
         assert_eq!(read(&[("retry-after", "7")]), None);
         assert_eq!(read(&[("x-lognex-retry-after", "-1")]), None);
     }

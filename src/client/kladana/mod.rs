@@ -8,11 +8,11 @@ use std::{fmt, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
+use self::{dialect::Remap, pages::Listing};
 pub use self::{
     pages::{AuditEntry, Pages},
     stock::{StockReport, StockRow},
 };
-use self::{dialect::Remap, pages::Listing};
 use super::{
     ClientError, ClientOptions,
     transport::{Proof, Transport, is_plain},
@@ -220,9 +220,5 @@ fn checked_id(id: &str) -> Result<&str, ClientError> {
     if is_uuid(id) {
         return Ok(id);
     }
-    Err(ClientError::Unusable {
-        field: "the id",
-        value: id.chars().take(64).collect(),
-        expected: "a UUID",
-    })
+    Err(ClientError::Unusable { field: "the id", value: id.chars().take(64).collect(), expected: "a UUID" })
 }
