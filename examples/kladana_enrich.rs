@@ -2,8 +2,8 @@
 //!
 //! ```sh
 //! KLADANA_TOKEN=… cargo run --example kladana_enrich
-//! # and in another terminal, as Kladana would (the product is made up: the API then says 404, and the handler so):
-//! cargo run -- send kladana --to http://127.0.0.1:8080/in/erp/5d8e1c0f47a94b62
+//! # and in another terminal, as Kladana would; its products are made up, so the API says 404, and the handler so:
+//! cargo run -- send kladana --sample kladana-several --to http://127.0.0.1:8080/in/erp/5d8e1c0f47a94b62
 //! ```
 //!
 //! `KLADANA_URL` is the host to ask, `api.kladana.com` if it is not set. Another address to listen on:

@@ -37,7 +37,7 @@ mod kladana;
 mod options;
 mod poster;
 mod shareactor;
-#[cfg(all(test, feature = "receiver"))]
+#[cfg(test)]
 mod tests;
 mod throttle;
 mod timer;

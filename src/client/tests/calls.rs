@@ -121,8 +121,7 @@ async fn an_answer_that_swells_when_it_is_decompressed_is_cut_off() {
     let bomb = vec![b' '; 8 << 20];
     assert!(gzipped(&bomb).len() < 64 << 10);
     let vendor = Vendor::answers([json(&bomb), json(r#"{"n":1}"#)]).await;
-    let mut options = ClientOptions::default();
-    options.body_limit = 64 << 10;
+    let options = ClientOptions { body_limit: 64 << 10, ..ClientOptions::default() };
     let client = client(&vendor, &FastTimer::new(), options);
     let error = client.fetch::<Value>(&product()).await.unwrap_err();
     assert!(matches!(error, ClientError::TooLarge { limit: 65_536, .. }), "{error:?}");

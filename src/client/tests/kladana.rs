@@ -10,7 +10,7 @@ use tokio::sync::Barrier;
 
 use super::*;
 use crate::provider::{
-    FromEvent,
+    Decimal, FromEvent,
     kladana::{EntityEvent, StockEvent},
 };
 
@@ -35,6 +35,7 @@ where
 }
 
 /// How many calls are left within the window, or the refusal.
+#[expect(clippy::result_large_err, reason = "a refusal is an answer")]
 fn judge(parts: &Parts, window: &Mutex<VecDeque<Instant>>, now: Instant) -> Result<usize, Response> {
     let header = |name: header::HeaderName| parts.headers.get(name).map(|value| value.to_str().unwrap());
     if header(header::ACCEPT_ENCODING) != Some("gzip") {
@@ -165,8 +166,8 @@ async fn too_many_at_once_is_a_short_pause() {
 async fn the_limit_of_45_in_3_s_is_kept_and_used() {
     let timer = FastTimer::new();
     let vendor = strict(timer.clone(), |_| "{}".to_owned()).await;
-    let mut options = ClientOptions::default();
-    options.attempts = 1; // a single refusal would end the test
+    // A single refusal would end the test.
+    let options = ClientOptions { attempts: 1, ..ClientOptions::default() };
     let client = Kladana::with_options(&vendor.url(), TOKEN, options).unwrap().with_timer(timer.clone());
     for _ in 0..150 {
         client.fetch::<Value>(&product()).await.unwrap();
@@ -328,7 +329,7 @@ async fn a_stock_notification_becomes_levels() {
         include_str!("../../../tests/samples/kladana_report_stock_all_current.json"),
     )
     .await;
-    assert_eq!(report.rows[2].stock.as_ref().map(|level| level.as_str()), Some("46.5"));
+    assert_eq!(report.rows[2].stock.as_ref().map(Decimal::as_str), Some("46.5"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The clients against fake vendors on the loopback, which keep to the rules that the vendors document. Waiting takes
 //! no time here.
+#![cfg(feature = "receiver")]
 
 mod calls;
 mod handler;
@@ -155,5 +156,5 @@ fn product() -> EntityRef {
 /// The error and all of its causes, in every form in which they may get into a log.
 fn all_of(error: &ClientError) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    causes.map(|error| format!("{error} {error:?}\n")).collect()
+    causes.map(|error| format!("{error} {error:?}\n")).collect::<Vec<_>>().concat()
 }

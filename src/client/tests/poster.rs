@@ -136,7 +136,6 @@ async fn the_token_is_in_no_error_and_no_line_of_the_log() {
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::TRACE);
     let _guard = subscriber.finish().set_default();
     let encoded = TOKEN.replace(':', "%3A");
-    let mut shown = String::new();
     let echo = |status: u16| {
         let body = format!(r#"{{"error":{{"code":1,"message":"bad token={TOKEN} or {encoded}"}}}}"#);
         (StatusCode::from_u16(status).unwrap(), body).into_response()
@@ -145,9 +144,9 @@ async fn the_token_is_in_no_error_and_no_line_of_the_log() {
     let garbage = json(format!("{TOKEN} {encoded}"));
     let string = json(format!(r#"{{"response":"{TOKEN}"}}"#));
     let vendor = Vendor::answers([echo(200), echo(401), echo(500), redirect, garbage, string]).await;
-    let mut options = ClientOptions::default();
-    options.attempts = 1;
+    let mut options = ClientOptions { attempts: 1, ..ClientOptions::default() };
     let poster = Poster::with_options(&vendor.url(), TOKEN, options.clone()).unwrap();
+    let mut shown = format!("{poster:?}");
     for _ in 0..6 {
         shown += &all_of(&poster.get::<u64>("dash.getTransaction", &[]).await.unwrap_err());
     }
@@ -158,7 +157,6 @@ async fn the_token_is_in_no_error_and_no_line_of_the_log() {
         let poster = Poster::with_options(&base, TOKEN, options.clone()).unwrap();
         shown += &all_of(&poster.get::<u64>("dash.getTransaction", &[]).await.unwrap_err());
     }
-    shown += &format!("{poster:?}");
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("dash.getTransaction") && shown.contains("[REDACTED]"), "{log}\n{shown}");
     for secret in [TOKEN, &encoded, "4164553abf6a"] {
