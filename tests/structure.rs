@@ -11,7 +11,8 @@ use std::{
 
 /// The modules in flow order. A module may use those of the lines before its own.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "rate", "text", "tls"],
+    &["clock"],
+    &["rate", "text", "tls"],
     &["outbound"],
     &["provider"],
     &["testing", "client", "delivery", "route"],

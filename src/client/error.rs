@@ -138,7 +138,7 @@ impl ClientError {
         )
     }
 
-    /// The client's own search for an error that would end a job in a certain way: itself, or what caused `error`.
+    /// The failed call that `error` is, or that caused it.
     #[cfg(feature = "receiver")]
     pub(crate) fn within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())

@@ -165,7 +165,10 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for One<T> {
         let raw = Box::<RawValue>::deserialize(deserializer)?;
         let text = raw.get();
         let one = match text.as_bytes().first() {
-            Some(b'[') => serde_json::from_str::<Vec<Box<RawValue>>>(text).map_err(D::Error::custom)?.pop(),
+            Some(b'[') => {
+                let list: Vec<Box<RawValue>> = serde_json::from_str(text).map_err(D::Error::custom)?;
+                list.into_iter().next()
+            }
             Some(b'f' | b'n') => None,
             _ => Some(raw),
         };

@@ -3,7 +3,6 @@
 #![cfg(feature = "receiver")]
 
 mod calls;
-mod handler;
 mod kladana;
 mod poster;
 mod shareactor;
