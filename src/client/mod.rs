@@ -31,11 +31,14 @@
 //!
 //! What a failure means for a job is said at [`ClientError`]: `?` in a handler does what is likely right.
 
+mod address;
 mod budget;
+mod dialect;
 mod error;
 mod kladana;
 mod options;
 mod poster;
+mod proof;
 mod shareactor;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,9 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     ClientError, ClientOptions,
-    transport::{Answer, Dialect, Fault, FaultKind, Proof, Transport},
+    dialect::{Answer, Dialect, Fault, FaultKind},
+    proof::Proof,
+    transport::Transport,
 };
 use crate::provider::{
     Secret,

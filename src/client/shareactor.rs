@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::{
     ClientError, ClientOptions,
-    transport::{Answer, Dialect, Fault, FaultKind, Proof, Transport, is_plain},
+    address::is_plain,
+    dialect::{Answer, Dialect, Fault, FaultKind},
+    proof::Proof,
+    transport::Transport,
 };
 use crate::provider::{Secret, shareactor::Event};
 

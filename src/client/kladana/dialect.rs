@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::Value;
 
 use crate::{
-    client::transport::{Answer, Dialect, Fault, FaultKind},
+    client::dialect::{Answer, Dialect, Fault, FaultKind},
     clock::Timestamp,
     rate::Pace,
 };

@@ -13,10 +13,7 @@ pub use self::{
     pages::{AuditEntry, Pages},
     stock::{StockReport, StockRow},
 };
-use super::{
-    ClientError, ClientOptions,
-    transport::{Proof, Transport, is_plain},
-};
+use super::{ClientError, ClientOptions, address::is_plain, proof::Proof, transport::Transport};
 use crate::provider::{
     Secret,
     kladana::{EntityRef, is_uuid},
