@@ -78,6 +78,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | none | [`provider`] with `verify`, [`clock`], [`testing`] |
+//! | `client` | [`client`]: asks the vendors' APIs what a notification is about |
 //! | `receiver` | the whole way of a delivery: `Receiver`, handlers, targets; `testing::TestReceiver` |
 //! | `redis` | the queue on Redis, shared by many machines |
 //! | `admin` | the admin listener: health, metrics, the JSON API |
@@ -88,6 +89,9 @@
 mod ingress;
 
 pub mod provider;
+
+#[cfg(feature = "client")]
+pub mod client;
 
 #[cfg(feature = "receiver")]
 pub mod delivery;
@@ -133,8 +137,14 @@ mod metrics;
 pub mod cli;
 
 pub mod clock;
+#[cfg(any(feature = "client", feature = "receiver"))]
+mod outbound;
+#[cfg(any(feature = "client", feature = "receiver"))]
+mod rate;
 pub mod testing;
-#[cfg(feature = "receiver")]
+#[cfg(any(feature = "client", feature = "receiver"))]
+mod text;
+#[cfg(any(feature = "client", feature = "receiver"))]
 mod tls;
 
 #[cfg(feature = "redis")]

@@ -2,17 +2,23 @@
 #![cfg(all(unix, feature = "receiver"))]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may fail as the test itself")]
 
+#[cfg(feature = "client")]
+#[path = "examples/enrich.rs"]
+mod enrich;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
 };
 
 use doorbell::{
     clock::{Clock, SystemClock},
     provider::Secret,
-    testing::Sample,
+    testing::{Sample, SignedRequest},
 };
+use http::HeaderMap;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -51,25 +57,34 @@ fn verify_only() {
 struct Example {
     process: Child,
     output: BufReader<ChildStdout>,
-    _folder: TempDir,
+    /// Goes with the example, unless it is the test's.
+    own_folder: Option<TempDir>,
 }
 
 impl Example {
     /// Starts an example in a folder of its own. `cargo test` has built it, unless it was asked for this file alone.
     fn start(name: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut example = Self::start_in(folder.path(), name, arguments, &[]);
+        example.own_folder = Some(folder);
+        example
+    }
+
+    /// The same in this folder, with these variables in its environment.
+    fn start_in(folder: &Path, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let test = std::env::current_exe().unwrap();
         let program = test.parent().unwrap().parent().unwrap().join("examples").join(name);
         assert!(program.exists(), "{} is not there; build it by `cargo build --examples`", program.display());
-        let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(program)
             .args(arguments)
-            .current_dir(&folder)
+            .envs(variables.iter().copied())
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, output, _folder: folder }
+        Self { process, output, own_folder: None }
     }
 
     /// The next line that it prints.
@@ -82,20 +97,9 @@ impl Example {
 
     /// Sends it a sample as its sender would. `printed` holds the URL as a word of its own.
     fn send(printed: &str, sample: Sample, secret: &str, success: &str) {
-        let url = printed.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
-        let (host, path) = url.split_once('/').unwrap();
-        let request = sample.request(Some(&Secret::from(secret)), SystemClock.now(), 1).unwrap();
-        let headers =
-            request.headers.iter().map(|(name, value)| [name.as_str(), value.to_str().unwrap()].join(": "));
-        let headers = headers.collect::<Vec<_>>().join("\r\n");
-        let head = format!(
-            "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n\r\n",
-            request.body.len()
-        );
-        let mut stream = TcpStream::connect(host).unwrap();
-        stream.write_all(&[head.as_bytes(), &request.body].concat()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let SignedRequest { headers, body, .. } =
+            sample.request(Some(&Secret::from(secret)), SystemClock.now(), 1).unwrap();
+        let answer = post(printed, &headers, &body);
         assert!(
             answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("\r\n\r\n{success}")),
             "{answer}"
@@ -108,6 +112,23 @@ impl Example {
         kill_process(pid, Signal::INT).unwrap();
         assert!(self.process.wait().unwrap().success());
     }
+}
+
+/// Posts it to the URL that stands in `printed` as a word of its own. All of the answer.
+fn post(printed: &str, headers: &HeaderMap, body: &[u8]) -> String {
+    let url = printed.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
+    let (host, path) = url.split_once('/').unwrap();
+    let headers = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
+    let headers = headers.collect::<Vec<_>>().concat();
+    let length = body.len();
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 impl Drop for Example {

@@ -11,9 +11,11 @@ use std::{
 
 /// The modules in flow order. A module may use those of the lines before its own.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "tls"],
+    &["clock"],
+    &["rate", "text", "tls"],
+    &["outbound"],
     &["provider"],
-    &["delivery", "route"],
+    &["client", "delivery", "route"],
     &["source"],
     &["journal", "handler"],
     &["target", "live", "metrics"],

@@ -14,6 +14,9 @@ use std::{error::Error, fmt, time::Duration};
 ///     Ok(())
 /// }
 /// ```
+///
+/// Errors of the vendors' [clients](crate::client) say more about themselves: a wait that the vendor asked for is kept,
+/// and what no repetition mends is a dead letter at once. [`ClientError`](crate::client::ClientError) lists it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandlerError {
@@ -78,6 +81,66 @@ impl fmt::Display for HandlerError {
 // Deliberately no `std::error::Error` for `HandlerError` itself: it would collide with this conversion.
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for HandlerError {
     fn from(error: E) -> Self {
+        let error = error.into();
+        #[cfg(feature = "client")]
+        if let Some(failed) = crate::client::ClientError::within(&*error) {
+            let (after, dead) = (failed.retry_after(), failed.is_permanent());
+            return if dead { Self::dead(error) } else { Self::Retry { after, source: error } };
+        }
         Self::retry(error)
+    }
+}
+
+#[cfg(all(test, feature = "client"))]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::client::ClientError;
+
+    fn limited() -> ClientError {
+        ClientError::RateLimited { call: "kladana: GET /x".into(), after: Some(Duration::from_secs(60)) }
+    }
+
+    fn unusable() -> ClientError {
+        ClientError::Unusable { field: "the id", value: "7".into(), expected: "a UUID" }
+    }
+
+    /// As a handler would wrap it.
+    #[derive(Debug, thiserror::Error)]
+    #[error("the product is unknown")]
+    struct Wrapped(#[source] ClientError);
+
+    #[test]
+    fn the_vendors_wait_is_kept_even_inside_another_error() {
+        for error in [HandlerError::from(limited()), HandlerError::from(Wrapped(limited()))] {
+            let HandlerError::Retry { after, source } = error else { panic!("{error:?}") };
+            assert_eq!(after, Some(Duration::from_secs(60)));
+            assert!(source.is::<ClientError>() || source.is::<Wrapped>());
+        }
+    }
+
+    #[test]
+    fn what_no_repetition_mends_is_dead_and_the_rest_goes_by_the_schedule() {
+        let call = || "poster: GET /x".to_owned();
+        let status = StatusCode::OK;
+        for (error, dead) in [
+            (unusable(), true),
+            (ClientError::TooLarge { call: call(), limit: 1 }, true),
+            (ClientError::Unreadable { call: call(), reason: String::new(), in_shape: true }, true),
+            (ClientError::Unreadable { call: call(), reason: String::new(), in_shape: false }, false),
+            (ClientError::Unauthorized { call: call(), status, message: String::new() }, false),
+            (ClientError::NotFound { call: call(), message: String::new() }, false),
+            (ClientError::Vendor { call: call(), status, code: None, message: String::new() }, false),
+        ] {
+            let text = error.to_string();
+            match HandlerError::from(error) {
+                HandlerError::Dead { .. } => assert!(dead, "{text}"),
+                HandlerError::Retry { after: None, .. } => assert!(!dead, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert!(matches!(HandlerError::from(Wrapped(unusable())), HandlerError::Dead { .. }));
+        assert!(matches!(HandlerError::from("plain"), HandlerError::Retry { after: None, .. }));
     }
 }

@@ -15,6 +15,8 @@ use jiff::{civil, tz};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+#[cfg(feature = "client")]
+pub(crate) use self::href::is_uuid;
 pub use self::{
     event::{Action, Audit, EntityEvent, Event, ReportType, StockEvent, StockType},
     href::EntityRef,
@@ -200,6 +202,14 @@ fn alone(body: &[u8], list: &RawValue, event: &RawValue) -> Slices {
 fn place(body: &[u8], value: &RawValue) -> Range<usize> {
     let start = value.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
     start..start + value.get().len()
+}
+
+/// The other way round: `2026-01-23 10:44:23`, as the API's filters and parameters take it. `None` beyond the years that
+/// can be written.
+#[cfg(feature = "client")]
+pub(crate) fn moscow_time(at: Timestamp) -> Option<String> {
+    let utc = jiff::Timestamp::from_second(at.as_seconds()).ok()?;
+    Some(tz::Offset::constant(3).to_datetime(utc).strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 /// Reads `2026-01-23 10:44:23`, with or without a fraction: Moscow time, which has been UTC+3 since 2014. A time with

@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     breaker::{Breaker, BreakerSettings, Passage, Ticket},
-    rate::{Rate, TokenBucket},
+    rate::Rate,
 };
-use crate::{clock::instant, handler::Capacity};
+use crate::{clock::instant, handler::Capacity, rate::TokenBucket};
 
 /// What stands before a target. One for each target, so that none closes another's.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Gate {
         Self {
             concurrency,
             state: Mutex::new(GateState {
-                bucket: rate.map(|rate| TokenBucket::full(rate, instant())),
+                bucket: rate.map(|rate| TokenBucket::full(rate.pace(), instant())),
                 breaker: Breaker::new(breaker),
                 paused_until: None,
             }),

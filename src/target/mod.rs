@@ -11,7 +11,6 @@ mod gate;
 mod http;
 mod log;
 mod rate;
-mod text;
 
 use std::sync::Arc;
 

@@ -51,6 +51,8 @@ impl Post {
             // No vendor follows a redirect, and a path secret goes to its own URL only.
             .redirect(redirect::Policy::none())
             .no_proxy()
+            // The headers are the vendor's alone.
+            .no_gzip()
             // The deadline counts from connecting on: nothing is kept open between two requests.
             .pool_max_idle_per_host(0)
             .build()

@@ -14,6 +14,11 @@ pub struct EntityRef {
 }
 
 impl EntityRef {
+    /// The entity of this type and with this UUID.
+    pub fn new(entity_type: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { entity_type: Some(entity_type.into()), id: Some(id.into()), href: None }
+    }
+
     /// Takes type and id from a `meta`. The id is the last UUID in the path of `href`; a missing type is what stands
     /// before it.
     pub(super) fn read(entity_type: Option<Cow<'_, str>>, href: Option<Cow<'_, str>>) -> Self {
@@ -35,7 +40,7 @@ fn last_uuid(href: &str) -> (Option<&str>, Option<&str>) {
     (id.and(before), id)
 }
 
-fn is_uuid(text: &str) -> bool {
+pub(crate) fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => byte == b'-',

@@ -11,7 +11,7 @@ use tokio::{
     process::{ChildStderr, Command},
 };
 
-use crate::target::text::one_line;
+use crate::text::one_line;
 
 /// How a process ended.
 #[derive(Debug)]

@@ -21,6 +21,7 @@ use super::{BreakerSettings, Rate, TargetError, gate::Gate};
 use crate::{
     clock::instant,
     handler::{Capacity, Handler, HandlerError, Job},
+    outbound,
     provider::Secrets,
 };
 
@@ -103,7 +104,7 @@ impl HttpTarget {
     /// # Errors
     /// The URL is not an absolute one with `http` or `https`, or a secret is not `whsec_` and base64.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, TargetError> {
-        let refused = |reason: String| TargetError::Url { shown: without_secrets(url), reason };
+        let refused = |reason: String| TargetError::Url { shown: outbound::without_secrets(url), reason };
         let parsed = Url::parse(url).map_err(|error| refused(error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused(format!("its scheme is {:?}, not http or https", parsed.scheme())));
@@ -130,18 +131,6 @@ impl HttpTarget {
 impl fmt::Debug for HttpTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("HttpTarget").field(&self.url.origin().ascii_serialization()).finish()
-    }
-}
-
-/// What is left of a URL that is refused once its user, password, query and fragment are gone.
-fn without_secrets(url: &str) -> String {
-    let url = url.split(['?', '#']).next().unwrap_or_default();
-    match url.rsplit_once('@') {
-        Some((before, after)) => match before.split_once("://") {
-            Some((scheme, _)) => format!("{scheme}://…@{after}"),
-            None => format!("…@{after}"),
-        },
-        None => url.to_owned(),
     }
 }
 

@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use http::{
-    HeaderMap, StatusCode,
-    header::{LOCATION, RETRY_AFTER},
-};
-use jiff::fmt::rfc2822::DateTimeParser;
+use http::{HeaderMap, StatusCode, header::LOCATION};
 use reqwest::Url;
 
-use crate::{clock::Timestamp, handler::HandlerError, target::text::one_line};
+use crate::{clock::Timestamp, handler::HandlerError, outbound, text::one_line};
 
 /// The part of a reply that decides.
 #[derive(Debug)]
@@ -29,20 +25,17 @@ pub(super) enum Settled {
     Failed(HandlerError),
 }
 
-/// The longest time that a `Retry-After` is obeyed for.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(24 * 3600);
-
 impl Reply {
     /// Reads status and headers of a reply that came at `now`.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let waits = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         Self {
             status,
-            retry_after: text(RETRY_AFTER).filter(|_| waits).and_then(|value| retry_after(value, now)),
-            elsewhere: text(LOCATION)
+            retry_after: outbound::retry_after(headers, now).filter(|_| waits),
+            elsewhere: headers
+                .get(LOCATION)
                 .filter(|_| status.is_redirection())
-                .and_then(|location| Url::parse(location).ok())
+                .and_then(|location| Url::parse(location.to_str().ok()?).ok())
                 .map(|url| url.origin().ascii_serialization()),
         }
     }
@@ -80,18 +73,6 @@ impl Reply {
     }
 }
 
-/// Reads seconds or an HTTP date. A time that is zero or over says nothing: the route's schedule then counts.
-fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
-    let value = value.trim();
-    let after = if let Ok(seconds) = value.parse() {
-        Duration::from_secs(seconds)
-    } else {
-        let at = DateTimeParser::new().parse_timestamp(value).ok()?;
-        Timestamp::from_millis(at.as_millisecond()).since(now)
-    };
-    (!after.is_zero()).then(|| after.min(LONGEST_RETRY_AFTER))
-}
-
 /// How much of a reply's body is kept, in bytes.
 const EXCERPT: usize = 500;
 /// How much of it is read: what is short is read to its end, so that the connection can be used again.
@@ -120,23 +101,4 @@ pub(super) async fn excerpt(mut response: reqwest::Response) -> String {
     // Too late or not, what came by then is the excerpt.
     let _ = tokio::time::timeout(time, read).await;
     one_line(&start)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = Timestamp::parse_rfc3339("2026-01-23T09:48:17Z").unwrap();
-        let seconds = |text| retry_after(text, now).map(|after| after.as_secs());
-        assert_eq!(seconds("120"), Some(120));
-        assert_eq!(seconds(" 7 "), Some(7));
-        assert_eq!(seconds("Fri, 23 Jan 2026 09:50:17 GMT"), Some(120));
-        assert_eq!(seconds("99999999999"), Some(24 * 3600));
-        assert_eq!(seconds("Fri, 01 Jan 2100 00:00:00 GMT"), Some(24 * 3600));
-        for nothing in ["0", "Fri, 23 Jan 2026 09:48:16 GMT", "", "soon", "-5", "1.5"] {
-            assert_eq!(seconds(nothing), None, "{nothing}");
-        }
-    }
 }

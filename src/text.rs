@@ -1,7 +1,7 @@
 //! Text from outside, made fit for an error message.
 
 /// The bytes as text in one line: no control characters, no trailing half of a character.
-pub(super) fn one_line(bytes: &[u8]) -> String {
+pub(crate) fn one_line(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
     text.split(|c: char| c.is_control() || c.is_whitespace())
