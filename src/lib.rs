@@ -72,11 +72,12 @@
 //!
 //! # Features
 //!
-//! All are on by default. `redis` and `admin` include `receiver`, and `cli` includes `admin`.
+//! All are on by default. `redis` and `admin` include `receiver`, which includes `axum`, and `cli` includes `admin`.
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | none | [`provider`] with `verify`, [`clock`], [`testing`] |
+//! | `axum` | `Verified`: an axum extractor for those who bring a queue of their own |
 //! | `receiver` | the whole way of a delivery: `Receiver`, handlers, targets |
 //! | `redis` | the queue on Redis, shared by many machines |
 //! | `admin` | the admin listener: health, metrics, the JSON API |
@@ -87,6 +88,9 @@
 mod ingress;
 
 pub mod provider;
+
+#[cfg(feature = "axum")]
+mod verified;
 
 #[cfg(feature = "receiver")]
 pub mod delivery;
@@ -132,15 +136,21 @@ mod metrics;
 pub mod cli;
 
 pub mod clock;
+#[cfg(feature = "receiver")]
+mod suggest;
 pub mod testing;
 #[cfg(feature = "receiver")]
 mod tls;
 
 #[cfg(feature = "redis")]
 pub use self::receiver::RedisQueue;
+#[cfg(feature = "axum")]
+pub use self::verified::{Verified, VerifiedEvent, Verifier, VerifyRejection};
 #[cfg(feature = "receiver")]
 pub use self::{
-    handler::{Attempt, Capacity, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Raw, State},
+    handler::{
+        Attempt, Capacity, Delivery, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Raw, State,
+    },
     ingress::Limits,
     journal::OpenError,
     receiver::{Bound, BuildError, Builder, Queue, Receiver, Role, ServeError},

@@ -11,9 +11,9 @@ use std::{
 
 /// The modules in flow order. A module may use those of the lines before its own.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "tls"],
+    &["clock", "suggest", "tls"],
     &["provider"],
-    &["testing", "delivery", "route"],
+    &["testing", "verified", "delivery", "route"],
     &["source"],
     &["journal", "handler"],
     &["target", "live", "metrics"],

@@ -28,6 +28,7 @@ pub(crate) use self::refused::RefusedRequest;
 pub(crate) use self::{
     accept::serve,
     answer::{Ingress, IngressContext},
+    fan_out::FanOut,
     listener::Listener,
     refused::RefusedLog,
 };
