@@ -7,7 +7,7 @@ use axum_core::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 /// [`sender_id`](Self::sender_id). Then it answers with [`accepted`](Self::accepted), the reply that this sender takes for
 /// success. An error of the handler has the sender try again, or give the event up, as that sender does.
 ///
-/// What proves the origin is the [`Verifier`] in the router's state:
+/// What proves the origin is the [`Verifier`] in the router's state. As it takes the body, it is a handler's last argument:
 ///
 /// ```
 /// use axum::{Router, extract::{FromRef, State}, http::StatusCode, routing::get};
@@ -37,7 +37,7 @@ use crate::{
 ///     verifier: Verifier,
 /// }
 ///
-/// async fn cafe(hook: Verified<poster::Event>, State(jobs): State<Jobs>) -> Result<Reply, StatusCode> {
+/// async fn cafe(State(jobs): State<Jobs>, hook: Verified<poster::Event>) -> Result<Reply, StatusCode> {
 ///     for event in &hook {
 ///         println!("{}: {} {}", event.kind, event.object, event.object_id);
 ///     }
@@ -292,10 +292,9 @@ impl IntoResponse for VerifyRejection {
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
-        let mut headers = HeaderMap::new();
-        if !self.body.is_empty() {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        match self.body {
+            "" => self.status.into_response(),
+            body => (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
         }
-        (self.status, headers, Bytes::from_static(self.body.as_bytes())).into_response()
     }
 }
