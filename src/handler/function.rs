@@ -136,36 +136,43 @@ impl<S, Part: FromRef<S>> FromJob<S> for State<Part> {
     }
 }
 
-/// A function that can handle jobs: `async fn` with up to four arguments, each a [`FromJob`], that returns
-/// `Result<(), HandlerError>`.
+/// A function of up to four arguments. It can handle jobs if each of them is a [`FromJob`], and if what it returns is what
+/// an `async fn(…) -> Result<(), HandlerError>` returns, and `Send`. It need not be a function of its own: a closure that
+/// says its arguments' types will do.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no handler function",
-    label = "not an async function of the right shape",
-    note = "a handler is `async fn(…) -> Result<(), HandlerError>` with up to four arguments, each one of `Event<T>`, `Raw`, \
-            `Job`, `Delivery`, `Attempt` and `State<…>`; its future has to be `Send`",
+    message = "`{Self}` can't handle jobs",
+    label = "not a function of up to four arguments",
+    note = "a handler is an `async fn(…) -> Result<(), HandlerError>` with up to four arguments, each one of `Event<T>`, \
+            `Raw`, `Job`, `Delivery`, `Attempt` and `State<…>`; `Job` holds most of them",
     note = "what implements `Handler` goes into `route(…)`"
 )]
-pub trait HandlerFn<S, Args>: Clone + Send + Sync + 'static {
-    /// Calls the function with what its arguments take from the job.
-    fn call(&self, job: &Job, state: &S) -> impl Future<Output = Result<(), HandlerError>> + Send;
+pub trait HandlerFn<Args> {
+    /// What the function returns.
+    type Future;
+
+    /// Calls the function.
+    fn call(&self, args: Args) -> Self::Future;
 }
 
 macro_rules! handler_fn {
     ($($arg:ident),*) => {
-        impl<S, F, Fut, $($arg),*> HandlerFn<S, ($($arg,)*)> for F
+        // Asks nothing of the arguments and the future: what is wrong with them is then said of them, not of the function.
+        impl<F, Fut, $($arg),*> HandlerFn<($($arg,)*)> for F
         where
-            F: Fn($($arg),*) -> Fut + Clone + Send + Sync + 'static,
-            Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
-            $($arg: FromJob<S>,)*
+            F: Fn($($arg),*) -> Fut,
         {
-            #[allow(non_snake_case, unused_variables, reason = "the macro names the arguments after their types")]
-            fn call(&self, job: &Job, state: &S) -> impl Future<Output = Result<(), HandlerError>> + Send {
-                let call = || {
-                    $(let $arg = $arg::from_job(job, state)?;)*
-                    Ok::<_, HandlerError>(self($($arg),*))
-                };
-                let called = call();
-                async move { called?.await }
+            type Future = Fut;
+
+            #[allow(non_snake_case, reason = "the macro names the arguments after their types")]
+            fn call(&self, ($($arg,)*): ($($arg,)*)) -> Fut {
+                self($($arg),*)
+            }
+        }
+
+        impl<S, $($arg: FromJob<S>),*> FromJob<S> for ($($arg,)*) {
+            #[allow(unused_variables, clippy::unused_unit, reason = "there may be no arguments")]
+            fn from_job(job: &Job, state: &S) -> Result<Self, HandlerError> {
+                Ok(($($arg::from_job(job, state)?,)*))
             }
         }
     };
@@ -191,11 +198,12 @@ impl<F, S, Args> FunctionHandler<F, S, Args> {
 
 impl<F, S, Args> Handler for FunctionHandler<F, S, Args>
 where
-    F: HandlerFn<S, Args>,
+    F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
     S: Send + Sync + 'static,
-    Args: 'static,
+    Args: FromJob<S> + 'static,
 {
-    async fn handle(&self, job: Job) -> Result<(), HandlerError> {
-        self.function.call(&job, &self.state).await
+    fn handle(&self, job: Job) -> impl Future<Output = Result<(), HandlerError>> + Send {
+        let called = Args::from_job(&job, &self.state).map(|args| self.function.call(args));
+        async move { called?.await }
     }
 }

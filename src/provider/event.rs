@@ -12,6 +12,10 @@ use super::json;
 ///
 /// Each vendor's module has types for its own events; [`serde_json::Value`] and [`Bytes`] take any event. For a type
 /// of your own, implement it by way of [`serde_json::from_slice`].
+#[diagnostic::on_unimplemented(
+    message = "an event can't be read as `{Self}`",
+    note = "take a vendor's own type, `serde_json::Value` or `Bytes`, or implement `FromEvent` for yours"
+)]
 pub trait FromEvent: Sized {
     /// Reads the data of an event of this kind.
     ///

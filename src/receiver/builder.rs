@@ -10,7 +10,7 @@ use std::{
 use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
 use crate::{
     delivery::IdGenerator,
-    handler::{FunctionHandler, Handler, HandlerFn, SharedHandler},
+    handler::{FromJob, FunctionHandler, Handler, HandlerError, HandlerFn, SharedHandler},
     ingress::{Ingress, IngressContext, Limits, RefusedLog},
     live::Live,
     metrics::Metrics,
@@ -59,9 +59,9 @@ impl<S> Builder<S> {
     /// [`timeout`](Self::timeout) after it change that route.
     pub fn on<F, Args>(self, source: &str, pattern: &str, handler: F) -> Self
     where
-        F: HandlerFn<S, Args>,
+        F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
+        Args: FromJob<S> + 'static,
         S: Clone + Send + Sync + 'static,
-        Args: 'static,
     {
         self.function(Route::new(source, pattern), handler)
     }
@@ -74,9 +74,9 @@ impl<S> Builder<S> {
     /// [`Route::fallback`](Route#structfield.fallback) and pass the route to [`route`](Self::route).
     pub fn fallback<F, Args>(self, handler: F) -> Self
     where
-        F: HandlerFn<S, Args>,
+        F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
+        Args: FromJob<S> + 'static,
         S: Clone + Send + Sync + 'static,
-        Args: 'static,
     {
         self.function(Route { name: "fallback".into(), fallback: true, ..Route::new("*", "*") }, handler)
     }
@@ -103,9 +103,9 @@ impl<S> Builder<S> {
 
     fn function<F, Args>(self, route: Route, function: F) -> Self
     where
-        F: HandlerFn<S, Args>,
+        F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
+        Args: FromJob<S> + 'static,
         S: Clone + Send + Sync + 'static,
-        Args: 'static,
     {
         self.push(route, |state, _| Arc::new(FunctionHandler::new(function, state.clone())))
     }
@@ -229,6 +229,18 @@ impl<S> Builder<S> {
         self
     }
 
+    /// Opens the journal and starts the workers. To be called inside a Tokio runtime, and if handlers take a
+    /// [`State`](crate::State) after [`with_state`](Self::with_state).
+    ///
+    /// # Errors
+    /// What does not fit together, or why the journal can't be opened.
+    pub async fn build(self) -> Result<Receiver, BuildError>
+    where
+        Self: HasState,
+    {
+        self.complete().start().await
+    }
+
     /// Gives the handlers their state.
     pub fn with_state(mut self, state: S) -> Builder<()>
     where
@@ -245,6 +257,22 @@ impl<S> Builder<S> {
         let routes = routes.collect();
         let Self { sources, settings, misplaced, .. } = self;
         Builder { sources, routes, settings, misplaced }
+    }
+}
+
+/// A builder whose handlers want no state, or have it. A bound of its own for what the compiler says where it is missing.
+#[diagnostic::on_unimplemented(
+    message = "a handler takes a state, which `{Self}` has not been given",
+    label = "call `with_state(…)` before"
+)]
+pub trait HasState {
+    #[doc(hidden)]
+    fn complete(self) -> Builder<()>;
+}
+
+impl HasState for Builder<()> {
+    fn complete(self) -> Builder<()> {
+        self
     }
 }
 
@@ -265,11 +293,7 @@ impl Builder<()> {
         }
     }
 
-    /// Opens the journal and starts the workers. To be called inside a Tokio runtime.
-    ///
-    /// # Errors
-    /// What does not fit together, or why the journal can't be opened.
-    pub async fn build(self) -> Result<Receiver, BuildError> {
+    async fn start(self) -> Result<Receiver, BuildError> {
         let Self { sources, routes, settings, misplaced } = self;
         if let Some(method) = misplaced {
             return Err(BuildError::NoRouteYet(method));

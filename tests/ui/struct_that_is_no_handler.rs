@@ -1,7 +1,0 @@
-use doorbell::{Receiver, Route};
-
-struct Mailer;
-
-fn main() {
-    let _ = Receiver::builder::<()>().route(Route::new("cafe", "stock.*"), Mailer);
-}
