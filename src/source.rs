@@ -110,8 +110,9 @@ pub(crate) fn mismatch(pattern: &Pattern, sources: &[&Source]) -> Option<String>
 /// A documented kind, its `*` replaced by what stands there in the pattern: what may have been meant.
 fn filled_in(kind: &str, pattern: &Pattern) -> String {
     match (kind.split_once('.'), pattern.as_str().split_once('.')) {
-        (Some((entity, "*")), Some((_, action))) => format!("{entity}.{action}"),
-        (Some(("*", action)), Some((entity, _))) => format!("{entity}.{action}"),
+        (Some((entity, "*")), Some((_, action))) | (Some(("*", action)), Some((entity, _))) => {
+            format!("{entity}.{action}")
+        }
         _ => kind.to_owned(),
     }
 }
@@ -144,7 +145,7 @@ mod tests {
             let wrong = mismatch(&Pattern::new(pattern), sources);
             match expected {
                 Some(part) => {
-                    assert!(wrong.as_ref().is_some_and(|text| text.contains(part)), "{pattern}: {wrong:?}")
+                    assert!(wrong.as_ref().is_some_and(|text| text.contains(part)), "{pattern}: {wrong:?}");
                 }
                 None => assert_eq!(wrong, None, "{pattern}"),
             }

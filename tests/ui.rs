@@ -3,7 +3,6 @@
 //! `TRYBUILD=overwrite cargo test --test ui` writes the messages down anew, to be read before they are committed.
 
 #![cfg(feature = "receiver")]
-#![expect(clippy::unwrap_used, reason = "in tests, a panic is the message")]
 
 use std::{env, process::Command};
 

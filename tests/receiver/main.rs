@@ -203,8 +203,8 @@ impl Handler for OneByOne {
 async fn a_handler_that_is_no_function_has_a_say_in_how_many_jobs_it_gets() {
     let (seen, mut handled) = log();
     let world = World::start(|builder| {
-        let handler = OneByOne { running: AtomicU32::new(0), seen };
-        builder.route(Route::new("cafe", "stock.*"), handler).named("mail")
+        let one_by_one = OneByOne { running: AtomicU32::new(0), seen };
+        builder.route(Route::new("cafe", "stock.*"), one_by_one).named("mail")
     })
     .await;
     for number in 0..5 {
