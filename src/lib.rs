@@ -73,11 +73,12 @@
 //!
 //! # Features
 //!
-//! All are on by default. `redis` and `admin` include `receiver`, and `cli` includes `admin`.
+//! All are on by default. `redis` and `admin` include `receiver`, which includes `axum`, and `cli` includes `admin`.
 //!
 //! | feature | what it adds |
 //! |---|---|
 //! | none | [`provider`] with `verify`, [`clock`], [`testing`] |
+//! | `axum` | `Verified`: an axum extractor for those who bring a queue of their own |
 //! | `client` | [`client`]: asks the vendors' APIs what a notification is about |
 //! | `receiver` | the whole way of a delivery: `Receiver`, handlers, targets; `testing::TestReceiver` |
 //! | `redis` | the queue on Redis, shared by many machines |
@@ -92,6 +93,8 @@ pub mod provider;
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "axum")]
+mod verified;
 
 #[cfg(feature = "receiver")]
 pub mod delivery;
@@ -141,6 +144,8 @@ pub mod clock;
 mod outbound;
 #[cfg(any(feature = "client", feature = "receiver"))]
 mod rate;
+#[cfg(feature = "receiver")]
+mod suggest;
 pub mod testing;
 #[cfg(any(feature = "client", feature = "receiver"))]
 mod text;
@@ -149,9 +154,13 @@ mod tls;
 
 #[cfg(feature = "redis")]
 pub use self::receiver::RedisQueue;
+#[cfg(feature = "axum")]
+pub use self::verified::{Verified, VerifiedEvent, Verifier, VerifyRejection};
 #[cfg(feature = "receiver")]
 pub use self::{
-    handler::{Attempt, Capacity, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Raw, State},
+    handler::{
+        Attempt, Capacity, Delivery, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Raw, State,
+    },
     ingress::Limits,
     journal::OpenError,
     receiver::{Bound, BuildError, Builder, Queue, Receiver, Role, ServeError},

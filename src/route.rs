@@ -103,6 +103,16 @@ pub enum SourceFilter {
     Named(Vec<String>),
 }
 
+impl From<&str> for SourceFilter {
+    /// The source of that name; `*` is every source.
+    fn from(name: &str) -> Self {
+        match name {
+            "*" => Self::Any,
+            name => Self::Named(vec![name.to_owned()]),
+        }
+    }
+}
+
 impl SourceFilter {
     /// Whether events of this source are meant.
     pub fn matches(&self, source: &str) -> bool {
@@ -114,6 +124,13 @@ impl SourceFilter {
 }
 
 /// Events of some kinds from some sources, and how their jobs are run. What handles them is kept beside it.
+///
+/// ```
+/// use doorbell::Route;
+///
+/// let route = Route { name: "stock-to-shop".into(), ..Route::new("cafe", "stock.*") };
+/// assert!(route.wants("cafe", "stock.changed"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// The route's name, unique in a receiver. Part of each job's id: a renamed route is a new route.
@@ -126,13 +143,29 @@ pub struct Route {
     pub retry: RetryPolicy,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// Whether it gets only those of its events that no other route wants. Of several such routes, each gets them.
+    pub fallback: bool,
 }
 
 impl Route {
     /// How long an attempt may take where nothing else is said.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-    /// Whether the route wants an event of this kind from this source.
+    /// The events of a source (`*`: of every source) whose kind fits the pattern, with the defaults for all else. It is
+    /// named `source:pattern`.
+    pub fn new(source: &str, pattern: &str) -> Self {
+        Self {
+            name: format!("{source}:{pattern}"),
+            sources: source.into(),
+            events: vec![pattern.into()],
+            retry: RetryPolicy::default(),
+            timeout: Self::DEFAULT_TIMEOUT,
+            fallback: false,
+        }
+    }
+
+    /// Whether an event of this kind from this source is one of the route's. A [fallback](Self::fallback) gets it only if
+    /// no other route does.
     pub fn wants(&self, source: &str, kind: &str) -> bool {
         self.sources.matches(source) && self.events.iter().any(|pattern| pattern.matches(kind))
     }

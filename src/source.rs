@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::provider::{Provider, Secrets};
+use crate::{
+    provider::{Provider, Secrets},
+    route::Pattern,
+    suggest::{list, near},
+};
 
 /// A configured sender: a provider, what proves its requests, and how they are treated.
 ///
@@ -71,5 +75,80 @@ impl Source {
 impl<P: Provider> From<P> for Source {
     fn from(provider: P) -> Self {
         Self::new(provider)
+    }
+}
+
+/// What is wrong with a pattern that fits nothing which any of these sources is known to send: likely a typing error.
+/// `None` where it may fit something, as it always may where one of the senders sends anything.
+pub(crate) fn mismatch(pattern: &Pattern, sources: &[&Source]) -> Option<String> {
+    let providers: Vec<_> = sources.iter().map(|source| &source.provider).collect();
+    let fits = |kinds: &[&str]| {
+        kinds.is_empty() || kinds.iter().any(|kind| pattern.may_overlap(&Pattern::new(*kind)))
+    };
+    if providers.is_empty() || providers.iter().any(|provider| fits(provider.known_kinds())) {
+        return None;
+    }
+    let sorted = |mut names: Vec<_>| {
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let known = sorted(providers.iter().flat_map(|provider| provider.known_kinds()).copied().collect());
+    let meant: Vec<_> = known.iter().map(|kind| filled_in(kind, pattern)).collect();
+    let close = near(pattern.as_str(), meant.iter().map(String::as_str));
+    let mend = match known.len() {
+        _ if !close.is_empty() => format!("did you mean {}?", list(close)),
+        ..=8 => format!("documented are {}", list(known)),
+        _ => format!("documented are {}, among others", list(known.into_iter().take(8))),
+    };
+    Some(format!(
+        "fits no event that is known of {}; {mend} (a pattern that begins with `*` also takes what is not documented)",
+        list(sorted(providers.iter().map(|provider| provider.name()).collect()))
+    ))
+}
+
+/// A documented kind, its `*` replaced by what stands there in the pattern: what may have been meant.
+fn filled_in(kind: &str, pattern: &Pattern) -> String {
+    match (kind.split_once('.'), pattern.as_str().split_once('.')) {
+        (Some((entity, "*")), Some((_, action))) | (Some(("*", action)), Some((entity, _))) => {
+            format!("{entity}.{action}")
+        }
+        _ => kind.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::{Hmac, Kladana, Poster, Preset, Quable};
+
+    #[test]
+    fn a_pattern_that_fits_nothing_known_is_told_with_what_may_be_meant() {
+        let poster = Source::new(Poster::new("s"));
+        let kladana = Source::new(Kladana::new());
+        let quable = Source::new(Quable::new("s"));
+        let github = Source::new(Hmac::preset(Preset::Github, "s").unwrap());
+        for (pattern, sources, expected) in [
+            ("stok.*", &[&poster][..], Some("known of poster; did you mean stock.*?")),
+            ("stok.changed", &[&poster], Some("did you mean stock.changed?")),
+            ("product.updated", &[&kladana], Some("known of kladana; did you mean product.update?")),
+            ("documents.update", &[&quable], Some("did you mean document.update?")),
+            ("unheard.of", &[&poster], Some("documented are application.*, book_transaction.*, ")),
+            ("nonsense", &[&poster, &kladana, &poster], Some("known of kladana and poster; ")),
+            ("stock.*", &[&poster], None),
+            ("*.unheard", &[&poster], None),
+            ("order.create", &[&poster, &kladana], None),
+            ("stok.*", &[&poster, &github], None),
+            ("stok.*", &[&github], None),
+            ("stok.*", &[], None),
+        ] {
+            let wrong = mismatch(&Pattern::new(pattern), sources);
+            match expected {
+                Some(part) => {
+                    assert!(wrong.as_ref().is_some_and(|text| text.contains(part)), "{pattern}: {wrong:?}");
+                }
+                None => assert_eq!(wrong, None, "{pattern}"),
+            }
+        }
     }
 }

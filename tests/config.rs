@@ -135,6 +135,7 @@ fn the_documented_example_is_read() {
     assert_eq!(route.route.events, [Pattern::new("stock.*")]);
     assert_eq!(route.route.retry, RetryPolicy::default());
     assert_eq!(route.route.timeout, Duration::from_secs(30));
+    assert!(!route.route.fallback);
     let TargetConfig::Http(http) = &route.target else { panic!("{:?}", route.target) };
     assert_eq!(http.url, "http://127.0.0.1:3000/hooks");
     assert_eq!(http.secrets.iter().count(), 1);

@@ -1,6 +1,7 @@
 //! The configuration in the README and in the providers' guides is one that is accepted. (Their Rust is compiled with the
 //! documentation tests.)
 #![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "the helpers of a test may fail as the test itself")]
 
 use std::io::ErrorKind;
 

@@ -12,10 +12,10 @@ use std::{
 /// The modules in flow order. A module may use those of the lines before its own.
 const LAYERS: &[&[&str]] = &[
     &["clock"],
-    &["rate", "text", "tls"],
+    &["rate", "suggest", "text", "tls"],
     &["outbound"],
     &["provider"],
-    &["client", "delivery", "route"],
+    &["client", "verified", "delivery", "route"],
     &["source"],
     &["journal", "handler"],
     &["target", "live", "metrics"],

@@ -32,10 +32,6 @@ impl<'c, 'i> Value<'c, 'i> {
         self.context.problem(self.line(), &self.subject, message);
     }
 
-    pub(super) fn warn(&self, message: impl Into<String>) {
-        self.context.warning(self.line(), &self.subject, message);
-    }
-
     pub(super) fn line(&self) -> usize {
         self.context.line(self.offset)
     }

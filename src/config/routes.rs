@@ -15,6 +15,7 @@ use super::{
 use crate::{
     provider::Secrets,
     route::{Pattern, RetryPolicy, Route, SourceFilter},
+    source::mismatch,
 };
 
 /// A route of the configuration: which events, and where they go.
@@ -131,15 +132,16 @@ fn read_one(table: &Table<'_, '_>, sources: &[SourceConfig], declared: &[String]
         .and_then(|it| it.parsed(ROUTE_NAME, value::route_name));
     let filter = table.get("source").map_or(SourceFilter::Any, |it| source_filter(&it, declared));
     let events = match table.get("events") {
-        Some(value) => patterns(&value, &filter, sources),
+        Some(value) => patterns(&value, &filter, sources, declared),
         None => vec![Pattern::new("*")],
     };
     let retry = table.get("retry").and_then(|it| retry(&it)).unwrap_or_default();
     let timeout =
         table.get("timeout").and_then(|it| it.duration(Zero::Refused)).unwrap_or(Route::DEFAULT_TIMEOUT);
+    let fallback = table.get("fallback").and_then(|it| it.flag()).unwrap_or_default();
     let target = table.required("target", &format!("add one of {TARGETS}")).and_then(|it| target(&it));
     Some(RouteConfig {
-        route: Route { name: name?, sources: filter, events, retry, timeout },
+        route: Route { name: name?, sources: filter, events, retry, timeout, fallback },
         target: target?,
     })
 }
@@ -167,9 +169,16 @@ fn source_filter(value: &Value<'_, '_>, declared: &[String]) -> SourceFilter {
     SourceFilter::Named(names.into_iter().map(|name| name.value).collect())
 }
 
-fn patterns(value: &Value<'_, '_>, filter: &SourceFilter, sources: &[SourceConfig]) -> Vec<Pattern> {
+fn patterns(
+    value: &Value<'_, '_>,
+    filter: &SourceFilter,
+    sources: &[SourceConfig],
+    declared: &[String],
+) -> Vec<Pattern> {
     let expected = "a pattern such as \"stock.*\", or a list of them; \"*\" alone stands for every event";
-    let wanted: Vec<_> = sources.iter().filter(|source| filter.matches(&source.name)).collect();
+    let wanted: Vec<_> = sources.iter().filter(|it| filter.matches(&it.name)).map(|it| &it.source).collect();
+    // A source that is itself wrong may send anything, for all that is known.
+    let all_known = declared.iter().filter(|name| filter.matches(name)).count() == wanted.len();
     value
         .items()
         .iter()
@@ -178,40 +187,14 @@ fn patterns(value: &Value<'_, '_>, filter: &SourceFilter, sources: &[SourceConfi
             let pattern = Pattern::new(text);
             if pattern.as_str().is_empty() {
                 at.problem(format!("is empty; expected {expected}"));
-            } else {
-                warn_if_nothing_matches(at, &pattern, &shown, &wanted);
+            } else if let Some(wrong) = mismatch(&pattern, &wanted)
+                && all_known
+            {
+                at.problem(format!("{shown} {wrong}"));
             }
             pattern
         })
         .collect()
-}
-
-/// A pattern that fits none of the documented kinds is likely a typing error, but the vendor may have added a kind
-/// since: so it is only doubtful.
-fn warn_if_nothing_matches(at: &Value<'_, '_>, pattern: &Pattern, shown: &str, wanted: &[&SourceConfig]) {
-    let mut known = Vec::new();
-    for source in wanted {
-        match source.source.provider.known_kinds() {
-            [] => return,
-            kinds => known.extend_from_slice(kinds),
-        }
-    }
-    if wanted.is_empty() || known.iter().any(|kind| Pattern::new(*kind).may_overlap(pattern)) {
-        return;
-    }
-    known.sort_unstable();
-    known.dedup();
-    let close = near(pattern.as_str(), known.iter().copied());
-    let mend = if close.is_empty() {
-        let mut some = list(known.iter().take(8).copied());
-        if known.len() > 8 {
-            some.push_str(", among others");
-        }
-        format!("documented are {some}")
-    } else {
-        format!("did you mean {}?", list(close))
-    };
-    at.warn(format!("{shown} fits no event that these sources are known to send; {mend}"));
 }
 
 fn retry(value: &Value<'_, '_>) -> Option<RetryPolicy> {

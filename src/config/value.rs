@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+pub(super) use crate::suggest::{list, near};
+
 /// How many may happen in a span of time: `100/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
@@ -116,46 +118,6 @@ pub(super) fn show_duration(time: Duration) -> String {
     if parts.is_empty() { "0".to_owned() } else { parts.join(" ") }
 }
 
-/// The candidates that `text` is most likely a typing error of; none, where none is near.
-pub(super) fn near<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let most = (text.chars().count() / 3).clamp(1, 3);
-    let mut found: Vec<_> = candidates
-        .into_iter()
-        .map(|candidate| (edits(&text.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|&(edits, _)| edits <= most)
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    let nearest = found.first().map_or(0, |&(edits, _)| edits);
-    found.into_iter().take_while(|&(edits, _)| edits == nearest).map(|(_, candidate)| candidate).collect()
-}
-
-/// How many characters must be inserted, removed or replaced to turn one text into the other.
-fn edits(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
-}
-
-/// Names in a sentence: `a, b and c`.
-pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.into_iter().collect();
-    match names.as_slice() {
-        [] => "none".to_owned(),
-        [one] => (*one).to_owned(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,12 +179,5 @@ mod tests {
         for wrong in ["", "-a", "a b", "кафе", "a/b", "a:b", &"x".repeat(65)] {
             assert!(name(wrong).is_none(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn typing_errors_are_recognised() {
-        assert_eq!(near("caffe", ["cafe", "erp"]), ["cafe"]);
-        assert_eq!(near("kladanna", ["quable", "kladana"]), ["kladana"]);
-        assert!(near("x", ["cafe", "erp"]).is_empty());
     }
 }

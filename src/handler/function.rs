@@ -2,21 +2,42 @@
 
 use std::{marker::PhantomData, ops::Deref};
 
+use axum_core::extract::FromRef;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 
-use super::{Attempt, Handler, HandlerError, Job};
+use super::{Attempt, Delivery, Handler, HandlerError, Job};
 use crate::provider::FromEvent;
 
 /// What an argument of a handler function takes from its job.
 ///
-/// Implemented for [`Event`], [`Raw`], [`Job`], [`Attempt`] and [`State`]; implement it for a type of your own to give
-/// your handlers more.
+/// Implemented for [`Event`], [`Raw`], [`Job`], [`Delivery`], [`Attempt`] and [`State`]; implement it for a type of your
+/// own to give your handlers more:
+///
+/// ```
+/// use doorbell::{FromJob, HandlerError, Job};
+///
+/// /// The key of the entity that an event is about.
+/// struct Key(String);
+///
+/// impl<S> FromJob<S> for Key {
+///     fn from_job(job: &Job, _: &S) -> Result<Self, HandlerError> {
+///         let subject = job.subject.as_deref().and_then(|subject| subject.split_once('/'));
+///         let (_, key) = subject.ok_or_else(|| HandlerError::discard("an event about nothing"))?;
+///         Ok(Self(key.to_owned()))
+///     }
+/// }
+///
+/// async fn changed(Key(key): Key) -> Result<(), HandlerError> {
+///     println!("{key} changed");
+///     Ok(())
+/// }
+/// # let builder = doorbell::Receiver::builder::<()>().on("cafe", "*.changed", changed);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a handler",
     label = "not something that a job offers",
-    note = "a handler's arguments can be `Event<T>`, `Raw`, `Job`, `Attempt` and `State<S>` where `S` is what \
-            `with_state` was given; wrap your own type in `State` or implement `FromJob` for it"
+    note = "an argument is one of `Event<T>`, `Raw`, `Job`, `Delivery`, `Attempt` and `State<…>`: wrap what `with_state` \
+            is given in `State`, or implement `FromJob` for your own type"
 )]
 pub trait FromJob<S>: Sized {
     /// Takes the argument from a job, or says what becomes of the job if that can't be done.
@@ -61,13 +82,43 @@ impl<S> FromJob<S> for Job {
     }
 }
 
+impl<S> FromJob<S> for Delivery {
+    fn from_job(job: &Job, _: &S) -> Result<Self, HandlerError> {
+        Ok(job.delivery())
+    }
+}
+
 impl<S> FromJob<S> for Attempt {
     fn from_job(job: &Job, _: &S) -> Result<Self, HandlerError> {
         Ok(job.attempt)
     }
 }
 
-/// What [`Builder::with_state`](crate::Builder::with_state) was given.
+/// What [`Builder::with_state`](crate::Builder::with_state) was given, or a part of it by axum's `FromRef`, which an axum
+/// application's state has implemented already or derives:
+///
+/// ```
+/// use axum::extract::FromRef;
+/// use doorbell::{HandlerError, Receiver, State};
+///
+/// #[derive(Clone)]
+/// struct App {
+///     shop: Shop,
+/// }
+/// # #[derive(Clone)] struct Shop;
+///
+/// impl FromRef<App> for Shop {
+///     fn from_ref(app: &App) -> Self {
+///         app.shop.clone()
+///     }
+/// }
+///
+/// async fn changed(shop: State<Shop>) -> Result<(), HandlerError> {
+///     Ok(())
+/// }
+///
+/// let builder = Receiver::builder().on("*", "*", changed).with_state(App { shop: Shop });
+/// ```
 #[derive(Debug, Clone)]
 pub struct State<S>(pub S);
 
@@ -79,40 +130,49 @@ impl<S> Deref for State<S> {
     }
 }
 
-impl<S: Clone> FromJob<S> for State<S> {
+impl<S, Part: FromRef<S>> FromJob<S> for State<Part> {
     fn from_job(_: &Job, state: &S) -> Result<Self, HandlerError> {
-        Ok(Self(state.clone()))
+        Ok(Self(Part::from_ref(state)))
     }
 }
 
-/// A function that can handle jobs: `async fn` with up to four arguments, each a [`FromJob`], that returns
-/// `Result<(), HandlerError>`.
+/// A function of up to four arguments. It can handle jobs if each of them is a [`FromJob`], and if what it returns is what
+/// an `async fn(…) -> Result<(), HandlerError>` returns, and `Send`. It need not be a function of its own: a closure that
+/// says its arguments' types will do.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a handler",
-    label = "not an async function of the right shape",
-    note = "a handler is `async fn(up to four arguments) -> Result<(), HandlerError>`, each argument one of `Event<T>`, \
-            `Raw`, `Job`, `Attempt` and `State<S>`, its future `Send`"
+    message = "`{Self}` can't handle jobs",
+    label = "not a function of up to four arguments",
+    note = "a handler is an `async fn(…) -> Result<(), HandlerError>` with up to four arguments, each one of `Event<T>`, \
+            `Raw`, `Job`, `Delivery`, `Attempt` and `State<…>`; `Job` holds most of them",
+    note = "what implements `Handler` goes into `route(…)`"
 )]
-pub trait HandlerFn<S, Args>: Clone + Send + Sync + 'static {
-    /// Calls the function with what its arguments take from the job.
-    fn call(&self, job: &Job, state: &S) -> BoxFuture<'static, Result<(), HandlerError>>;
+pub trait HandlerFn<Args> {
+    /// What the function returns.
+    type Future;
+
+    /// Calls the function.
+    fn call(&self, args: Args) -> Self::Future;
 }
 
 macro_rules! handler_fn {
     ($($arg:ident),*) => {
-        impl<S, F, Fut, $($arg),*> HandlerFn<S, ($($arg,)*)> for F
+        // Asks nothing of the arguments and the future: what is wrong with them is then said of them, not of the function.
+        impl<F, Fut, $($arg),*> HandlerFn<($($arg,)*)> for F
         where
-            F: Fn($($arg),*) -> Fut + Clone + Send + Sync + 'static,
-            Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
-            $($arg: FromJob<S>,)*
+            F: Fn($($arg),*) -> Fut,
         {
-            #[allow(non_snake_case, unused_variables, reason = "the macro names the arguments after their types")]
-            fn call(&self, job: &Job, state: &S) -> BoxFuture<'static, Result<(), HandlerError>> {
-                $(let $arg = match $arg::from_job(job, state) {
-                    Ok(argument) => argument,
-                    Err(error) => return Box::pin(std::future::ready(Err(error))),
-                };)*
-                Box::pin(self($($arg),*))
+            type Future = Fut;
+
+            #[allow(non_snake_case, reason = "the macro names the arguments after their types")]
+            fn call(&self, ($($arg,)*): ($($arg,)*)) -> Fut {
+                self($($arg),*)
+            }
+        }
+
+        impl<S, $($arg: FromJob<S>),*> FromJob<S> for ($($arg,)*) {
+            #[allow(unused_variables, clippy::unused_unit, reason = "there may be no arguments")]
+            fn from_job(job: &Job, state: &S) -> Result<Self, HandlerError> {
+                Ok(($($arg::from_job(job, state)?,)*))
             }
         }
     };
@@ -138,11 +198,12 @@ impl<F, S, Args> FunctionHandler<F, S, Args> {
 
 impl<F, S, Args> Handler for FunctionHandler<F, S, Args>
 where
-    F: HandlerFn<S, Args>,
+    F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
     S: Send + Sync + 'static,
-    Args: 'static,
+    Args: FromJob<S> + 'static,
 {
-    fn handle(&self, job: Job) -> BoxFuture<'static, Result<(), HandlerError>> {
-        self.function.call(&job, &self.state)
+    fn handle(&self, job: Job) -> impl Future<Output = Result<(), HandlerError>> + Send {
+        let called = Args::from_job(&job, &self.state).map(|args| self.function.call(args));
+        async move { called?.await }
     }
 }

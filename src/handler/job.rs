@@ -39,6 +39,35 @@ pub struct Job {
     pub attempt: Attempt,
 }
 
+/// The delivery that brought a job's event: one HTTP request of a sender, which may hold several events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// What `doorbell show` and the admin API call it.
+    pub id: DeliveryId,
+    /// The configured sender.
+    pub source: Arc<str>,
+    /// The kind of sender.
+    pub provider: Arc<str>,
+    /// When it came in.
+    pub received_at: Timestamp,
+    /// The content type that it came with.
+    pub content_type: Option<String>,
+}
+
+impl Job {
+    /// The delivery that brought the event.
+    pub fn delivery(&self) -> Delivery {
+        Delivery {
+            id: self.delivery_id,
+            source: self.source.clone(),
+            provider: self.provider.clone(),
+            received_at: self.received_at,
+            content_type: self.content_type.clone(),
+        }
+    }
+}
+
 /// Which attempt at a job this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

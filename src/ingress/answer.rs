@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -33,7 +32,7 @@ use crate::{
     journal::{Dedupe, NewContent, NewDelivery, Store},
     live::{Live, LiveItem},
     metrics::{Metrics, RefusalLabels},
-    provider::{self, Provider, Refusal, SenderId, Unparsable, Verdict},
+    provider::{self, SenderId, Unparsable, Verdict, verify_guarded},
     route::Route,
     source::Source,
 };
@@ -160,7 +159,7 @@ impl Ingress {
             body,
             path_secret_matched: secret.is_some(),
         };
-        let verdict = match verify(&*inlet.provider, &request, now) {
+        let verdict = match verify_guarded(&*inlet.provider, &request, now) {
             Ok(verdict) => verdict,
             Err(refusal) => {
                 let why = TurnedAway::new(StatusCode::UNAUTHORIZED, refusal.reason(), &refusal.to_string());
@@ -317,25 +316,5 @@ fn read_out(inlet: &Inlet, verdict: Verdict) -> (Option<String>, NewContent, usi
             (sender_id.map(text), NewContent::Quarantined { reason }, ROOM_FOR_LATER_EVENTS)
         }
         Verdict::Test => (None, NewContent::Test, 0),
-    }
-}
-
-/// The provider's verdict, also if its code panics: one event that it can't stand must not make the sender disable the
-/// whole webhook. If the origin is proved all the same, the delivery is quarantined.
-fn verify(
-    provider: &dyn Provider,
-    request: &provider::Request<'_>,
-    now: clock::Timestamp,
-) -> Result<Verdict, Refusal> {
-    if let Ok(verdict) = catch_unwind(AssertUnwindSafe(|| provider.verify(request, now))) {
-        return verdict;
-    }
-    tracing::error!(provider = provider.name(), "the provider panicked on a request; this is a bug in it");
-    match catch_unwind(AssertUnwindSafe(|| provider.authenticate(request, now))) {
-        Ok(Ok(())) => {
-            Ok(Verdict::Quarantine(Unparsable::new("the provider panicked while reading this body")))
-        }
-        Ok(Err(refusal)) => Err(refusal),
-        Err(_) => Err(Refusal::Unreadable("the provider panicked while checking it".into())),
     }
 }

@@ -28,6 +28,7 @@ pub(crate) use self::refused::RefusedRequest;
 pub(crate) use self::{
     accept::serve,
     answer::{Ingress, IngressContext},
+    fan_out::FanOut,
     listener::Listener,
     refused::RefusedLog,
 };
@@ -36,7 +37,7 @@ pub(crate) use self::{
 ///
 /// There the deadline counts from when a request reaches the router, and the limits on headers and connections are the
 /// application's own.
-pub(crate) fn router(ingress: &Ingress) -> axum::Router {
+pub(crate) fn router<S: Clone + Send + Sync + 'static>(ingress: &Ingress) -> axum::Router<S> {
     ["/in", "/in/", "/in/{*path}"]
         .into_iter()
         .fold(axum::Router::new(), |router, path| router.route_service(path, ingress.clone()))

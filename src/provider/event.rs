@@ -14,6 +14,10 @@ use super::json;
 /// of your own, implement it by way of [`serde_json::from_slice`].
 ///
 /// These types are for reading. To keep an event, keep its bytes: they are what the sender wrote, to the last digit.
+#[diagnostic::on_unimplemented(
+    message = "an event can't be read as `{Self}`",
+    note = "take a vendor's own type, `serde_json::Value` or `Bytes`, or implement `FromEvent` for yours"
+)]
 pub trait FromEvent: Sized {
     /// Reads the data of an event of this kind.
     ///

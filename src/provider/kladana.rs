@@ -204,14 +204,6 @@ fn place(body: &[u8], value: &RawValue) -> Range<usize> {
     start..start + value.get().len()
 }
 
-/// The other way round: `2026-01-23 10:44:23`, as the API's filters and parameters take it. `None` beyond the years that
-/// can be written.
-#[cfg(feature = "client")]
-pub(crate) fn moscow_time(at: Timestamp) -> Option<String> {
-    let utc = jiff::Timestamp::from_second(at.as_seconds()).ok()?;
-    Some(tz::Offset::constant(3).to_datetime(utc).strftime("%Y-%m-%d %H:%M:%S").to_string())
-}
-
 /// Reads `2026-01-23 10:44:23`, with or without a fraction: Moscow time, which has been UTC+3 since 2014. A time with
 /// an offset of its own is taken by it.
 pub(crate) fn moment(text: &str) -> Option<Timestamp> {
@@ -220,4 +212,11 @@ pub(crate) fn moment(text: &str) -> Option<Timestamp> {
         let utc = tz::Offset::constant(3).to_timestamp(local).ok()?;
         Some(Timestamp::from_millis(utc.as_millisecond()))
     })
+}
+
+/// The other way round: `2026-01-23 10:44:23`, as the API's filters and parameters take it. `None` beyond the years that
+/// can be written.
+pub(crate) fn moscow_time(at: Timestamp) -> Option<String> {
+    let utc = jiff::Timestamp::from_second(at.as_seconds()).ok()?;
+    Some(tz::Offset::constant(3).to_datetime(utc).strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

@@ -74,7 +74,36 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         &[]
     }
 
-    /// Both questions at once.
+    /// Both questions at once: all that is needed where a queue is there already. `Verified` is the same as an axum
+    /// extractor.
+    ///
+    /// ```
+    /// use doorbell::{clock::Timestamp, provider::{Hmac, Preset, Provider, Request, Verdict}, testing::Sample};
+    /// # use http::StatusCode;
+    ///
+    /// /// What to answer the sender.
+    /// fn receive(github: &impl Provider, request: &Request<'_>, now: Timestamp) -> StatusCode {
+    ///     match github.verify(request, now) {
+    ///         Ok(Verdict::Accept { sender_id, events }) => {
+    ///             for event in events {
+    ///                 println!("{} in the delivery {sender_id:?}", event.kind);
+    ///             }
+    ///             github.profile().success.status
+    ///         }
+    ///         // A test, or a body that can't be read and is to be kept aside: an error would not mend it.
+    ///         Ok(_) => github.profile().success.status,
+    ///         Err(_) => StatusCode::UNAUTHORIZED,
+    ///     }
+    /// }
+    ///
+    /// let github = Hmac::preset(Preset::Github, "a-made-up-secret")?;
+    /// let now = Timestamp::from_seconds(1_767_168_200);
+    /// let sent = Sample::Github.request(Some(&"a-made-up-secret".into()), now, 1)?;
+    /// assert_eq!(receive(&github, &sent.as_request(), now), StatusCode::OK);
+    /// let forged = Request::new(&sent.headers, b"{}");
+    /// assert_eq!(receive(&github, &forged, now), StatusCode::UNAUTHORIZED);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// The reason why the origin is not proved.
@@ -351,6 +380,30 @@ impl Unparsable {
     pub fn with_sender_id(mut self, id: Option<SenderId>) -> Self {
         self.sender_id = id;
         self
+    }
+}
+
+/// The provider's verdict, also if its code panics: one event that it can't stand must not make the sender disable the
+/// whole webhook. If the origin is proved all the same, the delivery is quarantined.
+#[cfg(feature = "axum")]
+pub(crate) fn verify_guarded(
+    provider: &dyn Provider,
+    request: &Request<'_>,
+    now: Timestamp,
+) -> Result<Verdict, Refusal> {
+    if let Ok(verdict) =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| provider.verify(request, now)))
+    {
+        return verdict;
+    }
+    #[cfg(feature = "receiver")]
+    tracing::error!(provider = provider.name(), "the provider panicked on a request; this is a bug in it");
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| provider.authenticate(request, now))) {
+        Ok(Ok(())) => {
+            Ok(Verdict::Quarantine(Unparsable::new("the provider panicked while reading this body")))
+        }
+        Ok(Err(refusal)) => Err(refusal),
+        Err(_) => Err(Refusal::Unreadable("the provider panicked while checking it".into())),
     }
 }
 

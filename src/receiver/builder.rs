@@ -11,12 +11,13 @@ use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, swee
 use crate::{
     clock::Clock,
     delivery::IdGenerator,
-    handler::{FunctionHandler, Handler, HandlerFn, SharedHandler},
+    handler::{FromJob, FunctionHandler, Handler, HandlerError, HandlerFn, SharedHandler},
     ingress::{Ingress, IngressContext, Limits, RefusedLog},
     live::Live,
     metrics::Metrics,
-    route::{Pattern, RetryPolicy, Route, SourceFilter},
-    source::Source,
+    route::{RetryPolicy, Route, SourceFilter},
+    source::{Source, mismatch},
+    suggest::list,
     target::{HttpClient, Target},
     worker::{Dispatcher, GivingBack, HandledRoute, Runner, WorkerHealth},
 };
@@ -30,6 +31,8 @@ pub struct Builder<S = ()> {
     sources: Vec<(String, Source)>,
     routes: Vec<PendingRoute<S>>,
     settings: Settings,
+    /// The first method that changes a route and was called before there was one.
+    misplaced: Option<&'static str>,
 }
 
 struct PendingRoute<S> {
@@ -56,7 +59,7 @@ type MakeHandler<S> = Box<dyn FnOnce(&S, &HttpClient) -> SharedHandler + Send>;
 
 impl<S> Builder<S> {
     pub(super) fn new() -> Self {
-        Self { sources: Vec::new(), routes: Vec::new(), settings: Settings::default() }
+        Self { sources: Vec::new(), routes: Vec::new(), settings: Settings::default(), misplaced: None }
     }
 
     /// Takes deliveries at `/in/<name>`. A provider is a source with the provider's defaults; [`Source`] has the rest.
@@ -71,25 +74,38 @@ impl<S> Builder<S> {
     /// [`timeout`](Self::timeout) after it change that route.
     pub fn on<F, Args>(self, source: &str, pattern: &str, handler: F) -> Self
     where
-        F: HandlerFn<S, Args>,
+        F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
+        Args: FromJob<S> + 'static,
         S: Clone + Send + Sync + 'static,
-        Args: 'static,
     {
-        let sources = match source {
-            "*" => SourceFilter::Any,
-            name => SourceFilter::Named(vec![name.to_owned()]),
-        };
-        let route = Route {
-            name: format!("{source}:{pattern}"),
-            sources,
-            events: vec![Pattern::new(pattern)],
-            retry: RetryPolicy::default(),
-            timeout: Route::DEFAULT_TIMEOUT,
-        };
-        self.push(route, |state, _| Arc::new(FunctionHandler::new(handler, state.clone())))
+        self.function(Route::new(source, pattern), handler)
     }
 
-    /// Has a [`Handler`] of your own handle a route's events.
+    /// Has a function handle the events that no other route wants, of whatever source: without it they are kept as
+    /// unrouted.
+    ///
+    /// It is one more route, named `fallback`, and decided when a delivery comes in: an event that was handled by it stays
+    /// so, although a route of its own may come later. For the rest of one source alone, set
+    /// [`Route::fallback`](Route#structfield.fallback) and pass the route to [`route`](Self::route).
+    pub fn fallback<F, Args>(self, handler: F) -> Self
+    where
+        F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
+        Args: FromJob<S> + 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        self.function(Route { name: "fallback".into(), fallback: true, ..Route::new("*", "*") }, handler)
+    }
+
+    /// Has a [`Handler`] of your own, which is no function, handle a route's events.
+    ///
+    /// ```no_run
+    /// # use doorbell::{Handler, HandlerError, Job, Receiver, Route};
+    /// # struct Mailer;
+    /// # impl Handler for Mailer {
+    /// #     async fn handle(&self, _: Job) -> Result<(), HandlerError> { Ok(()) }
+    /// # }
+    /// let builder = Receiver::builder::<()>().route(Route::new("cafe", "incoming_order.*"), Mailer).named("mail");
+    /// ```
     pub fn route(self, route: Route, handler: impl Handler) -> Self {
         self.push(route, |_, _| Arc::new(handler))
     }
@@ -98,6 +114,15 @@ impl<S> Builder<S> {
     pub fn target(self, route: Route, target: impl Into<Target>) -> Self {
         let target = target.into();
         self.push(route, |_, client| target.into_handler(client))
+    }
+
+    fn function<F, Args>(self, route: Route, function: F) -> Self
+    where
+        F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
+        Args: FromJob<S> + 'static,
+        S: Clone + Send + Sync + 'static,
+    {
+        self.push(route, |state, _| Arc::new(FunctionHandler::new(function, state.clone())))
     }
 
     fn push(
@@ -112,22 +137,23 @@ impl<S> Builder<S> {
     /// Names the last route. The name is part of its jobs' ids, so a renamed route is a new one.
     pub fn named(self, name: impl Into<String>) -> Self {
         let name = name.into();
-        self.change(|route| route.name = name)
+        self.change("named", |route| route.name = name)
     }
 
     /// How the last route's failures are retried.
     pub fn retry(self, policy: RetryPolicy) -> Self {
-        self.change(|route| route.retry = policy)
+        self.change("retry", |route| route.retry = policy)
     }
 
     /// How long one attempt at a job of the last route may take. 30 s where nothing is said.
     pub fn timeout(self, timeout: Duration) -> Self {
-        self.change(|route| route.timeout = timeout)
+        self.change("timeout", |route| route.timeout = timeout)
     }
 
-    fn change(mut self, change: impl FnOnce(&mut Route)) -> Self {
-        if let Some(last) = self.routes.last_mut() {
-            change(&mut last.route);
+    fn change(mut self, method: &'static str, change: impl FnOnce(&mut Route)) -> Self {
+        match self.routes.last_mut() {
+            Some(last) => change(&mut last.route),
+            None => self.misplaced = self.misplaced.or(Some(method)),
         }
         self
     }
@@ -218,12 +244,24 @@ impl<S> Builder<S> {
         self
     }
 
+    /// Opens the journal and starts the workers. To be called inside a Tokio runtime, and if handlers take a
+    /// [`State`](crate::State) after [`with_state`](Self::with_state).
+    ///
+    /// # Errors
+    /// What does not fit together, or why the journal can't be opened.
+    pub async fn build(self) -> Result<Receiver, BuildError>
+    where
+        Self: HasState,
+    {
+        self.complete().start().await
+    }
+
     /// Gives the handlers their state.
-    pub fn with_state(self, state: S) -> Builder<()>
+    pub fn with_state(mut self, state: S) -> Builder<()>
     where
         S: Clone + Send + Sync + 'static,
     {
-        let routes = self.routes.into_iter().map(|pending| {
+        let routes = std::mem::take(&mut self.routes).into_iter().map(|pending| {
             let state = state.clone();
             PendingRoute {
                 route: pending.route,
@@ -231,7 +269,25 @@ impl<S> Builder<S> {
                     as Box<_>,
             }
         });
-        Builder { routes: routes.collect(), sources: self.sources, settings: self.settings }
+        let routes = routes.collect();
+        let Self { sources, settings, misplaced, .. } = self;
+        Builder { sources, routes, settings, misplaced }
+    }
+}
+
+/// A builder whose handlers want no state, or have it. A bound of its own for what the compiler says where it is missing.
+#[diagnostic::on_unimplemented(
+    message = "a handler takes a state, which `{Self}` has not been given",
+    label = "call `with_state(…)` before"
+)]
+pub trait HasState {
+    #[doc(hidden)]
+    fn complete(self) -> Builder<()>;
+}
+
+impl HasState for Builder<()> {
+    fn complete(self) -> Builder<()> {
+        self
     }
 }
 
@@ -252,11 +308,7 @@ impl Builder<()> {
         }
     }
 
-    /// Opens the journal and starts the workers. To be called inside a Tokio runtime.
-    ///
-    /// # Errors
-    /// What does not fit together, or why the journal can't be opened.
-    pub async fn build(self) -> Result<Receiver, BuildError> {
+    async fn start(self) -> Result<Receiver, BuildError> {
         let ids = IdGenerator::new().map_err(|error| BuildError::Random(error.to_string()))?;
         Ok(self.assemble(ids).await?.start())
     }
@@ -286,9 +338,12 @@ impl Builder<()> {
 
     /// Puts the parts together and opens the journal.
     async fn assemble(self, ids: IdGenerator) -> Result<Assembled, BuildError> {
-        let Self { sources, routes, settings } = self;
+        let Self { sources, routes, settings, misplaced } = self;
+        if let Some(method) = misplaced {
+            return Err(BuildError::NoRouteYet(method));
+        }
         check_sources(&sources)?;
-        check_routes(&sources, &routes)?;
+        check_routes(&sources, routes.iter().map(|pending| &pending.route))?;
         let clock = settings.clock.clone();
         let client = HttpClient::new(clock.clone())?;
         let routes: Vec<_> = routes
@@ -402,39 +457,55 @@ fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildError> {
     }
 }
 
-fn check_routes(sources: &[(String, Source)], routes: &[PendingRoute<()>]) -> Result<(), BuildError> {
-    if let Some(name) = first_repeated(routes.iter().map(|pending| &pending.route.name)) {
+fn check_routes<'a>(
+    sources: &[(String, Source)],
+    routes: impl Iterator<Item = &'a Route> + Clone,
+) -> Result<(), BuildError> {
+    if let Some(name) = first_repeated(routes.clone().map(|route| &route.name)) {
         return Err(BuildError::DuplicateRoute(name.clone()));
     }
-    for PendingRoute { route, .. } in routes {
-        if let SourceFilter::Named(names) = &route.sources {
-            for wanted in names {
-                let Some((_, source)) = sources.iter().find(|(name, _)| name == wanted) else {
-                    let known: Vec<_> = sources.iter().map(|(name, _)| name.as_str()).collect();
-                    return Err(BuildError::UnknownSource {
-                        route: route.name.clone(),
-                        wanted: wanted.clone(),
-                        known: known.join(", "),
-                    });
-                };
-                check_kinds(route, source)?;
-            }
-        }
+    for route in routes {
+        check_sources_of(route, sources)?;
+        check_patterns_of(route, sources)?;
+        check_settings_of(route)?;
     }
     Ok(())
 }
 
-fn check_kinds(route: &Route, source: &Source) -> Result<(), BuildError> {
-    let known = source.provider.known_kinds();
-    let possible = |pattern: &Pattern| known.iter().any(|kind| pattern.may_overlap(&Pattern::new(*kind)));
-    match route.events.iter().find(|pattern| !known.is_empty() && !possible(pattern)) {
-        Some(pattern) => Err(BuildError::UnknownKind {
+fn check_sources_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
+    let SourceFilter::Named(names) = &route.sources else { return Ok(()) };
+    let known = || sources.iter().map(|(name, _)| name.as_str());
+    match names.iter().find(|wanted| known().all(|name| name != *wanted)) {
+        Some(wanted) => Err(BuildError::UnknownSource {
             route: route.name.clone(),
-            pattern: pattern.to_string(),
-            provider: source.provider.name().to_owned(),
-            known: known.join(", "),
+            wanted: wanted.clone(),
+            known: list(known()),
         }),
         None => Ok(()),
+    }
+}
+
+fn check_patterns_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
+    let sources: Vec<_> =
+        sources.iter().filter(|(name, _)| route.sources.matches(name)).map(|(_, source)| source).collect();
+    match route.events.iter().find_map(|pattern| Some((pattern, mismatch(pattern, &sources)?))) {
+        Some((pattern, reason)) => {
+            Err(BuildError::UnknownKind { route: route.name.clone(), pattern: pattern.to_string(), reason })
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_settings_of(route: &Route) -> Result<(), BuildError> {
+    let wrong =
+        |setting, expected| Err(BuildError::RouteSetting { route: route.name.clone(), setting, expected });
+    match &route.retry {
+        _ if route.timeout.is_zero() => wrong("a timeout of zero".to_owned(), "a time to run in"),
+        RetryPolicy { max_attempts: 0, .. } => wrong("max_attempts = 0".to_owned(), "at least one attempt"),
+        RetryPolicy { min, max, .. } if min > max => {
+            wrong(format!("retry delays from {min:?} to {max:?}"), "a `min` no longer than `max`")
+        }
+        _ => Ok(()),
     }
 }
 

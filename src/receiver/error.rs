@@ -24,21 +24,31 @@ pub enum BuildError {
         /// The sources that there are.
         known: String,
     },
-    /// A route's pattern can match nothing that its source's provider sends.
-    #[error(
-        "the route {route:?} waits for {pattern:?}, which {provider} never sends; it sends: {known}. \
-         Use a `*` for what is not documented"
-    )]
+    /// A route's pattern fits nothing that its sources are known to send.
+    #[error("the route {route:?} waits for {pattern:?}, which {reason}")]
     UnknownKind {
         /// The route.
         route: String,
         /// Its pattern.
         pattern: String,
-        /// The kind of sender.
-        provider: String,
-        /// What that sends.
-        known: String,
+        /// What is known to be sent, and what may have been meant.
+        reason: String,
     },
+    /// A route is tried in a way that makes no sense.
+    #[error("the route {route:?} has {setting}; {expected} expected")]
+    RouteSetting {
+        /// The route.
+        route: String,
+        /// The setting, and its value.
+        setting: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A method that changes the last route was called where there was none yet.
+    #[error(
+        "`.{0}(…)` changes the route before it, and there is none; call it after `.on(…)`, `.route(…)` or `.target(…)`"
+    )]
+    NoRouteYet(&'static str),
     /// The embedded queue is one process' own.
     #[error("a worker alone needs a queue that machines share; give it Redis, or let one process do both")]
     WorkerWithoutRedis,

@@ -76,11 +76,33 @@ impl Receiver {
         Builder::new()
     }
 
-    /// The ingress, to merge into or nest in an axum application. It owns `/in` and everything under it.
+    /// The ingress, to merge into or nest in an axum application, whatever its state. It owns `/in` and everything under
+    /// it.
     ///
     /// The deadline then counts from when a request reaches the router, and the limits on headers and connections are
-    /// the application's own. Call [`shutdown`](Self::shutdown) after the application's server has ended.
-    pub fn router(&self) -> axum::Router {
+    /// the application's own. Two things have to end in their order: first the application's server, so that nothing more
+    /// comes in; then the workers, by [`shutdown`](Self::shutdown).
+    ///
+    /// ```no_run
+    /// use axum::{Router, extract::State, routing::get};
+    /// # use doorbell::Receiver;
+    ///
+    /// #[derive(Clone)]
+    /// struct App;
+    ///
+    /// # async fn run(receiver: Receiver) -> std::io::Result<()> {
+    /// let app = Router::new()
+    ///     .route("/", get(|_: State<App>| async { "mine" }))
+    ///     .nest("/hooks", receiver.router()) // senders call /hooks/in/<source>
+    ///     .with_state(App);
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    /// let stopped = async { drop(tokio::signal::ctrl_c().await) };
+    /// axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
+    /// receiver.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
         ingress::router(&self.ingress)
     }
 
@@ -129,7 +151,8 @@ impl Receiver {
         Ok(())
     }
 
-    /// Ends the workers: nothing more is started, what runs ends within the grace or is cut off and runs again later.
+    /// Ends the workers, for a receiver that was mounted by [`router`](Self::router): nothing more is started, what runs
+    /// ends within the [grace](Builder::shutdown_times) or is cut off and runs again later.
     pub async fn shutdown(self) {
         self.live.close();
         if let Some(workers) = self.workers {

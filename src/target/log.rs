@@ -1,7 +1,5 @@
 //! A target for trying things out: a line in the log.
 
-use futures_util::future::{BoxFuture, FutureExt, ready};
-
 use crate::handler::{Handler, HandlerError, Job};
 
 /// Writes one line at level INFO about each job: what it is and how large, not its data. That may hold secrets, and
@@ -10,7 +8,7 @@ use crate::handler::{Handler, HandlerError, Job};
 pub struct LogTarget;
 
 impl Handler for LogTarget {
-    fn handle(&self, job: Job) -> BoxFuture<'static, Result<(), HandlerError>> {
+    async fn handle(&self, job: Job) -> Result<(), HandlerError> {
         // What the sender wrote is printed quoted, so that it can't pretend to be a line of its own.
         tracing::info!(
             job = %job.id,
@@ -28,7 +26,7 @@ impl Handler for LogTarget {
             replay = job.attempt.replay,
             "event"
         );
-        ready(Ok(())).boxed()
+        Ok(())
     }
 }
 
@@ -39,6 +37,8 @@ mod tests {
         io::{self, Write},
         sync::{Arc, Mutex},
     };
+
+    use futures_util::future::FutureExt;
 
     use super::*;
 

@@ -13,14 +13,10 @@
 
 use serde::Serialize;
 
-use super::{
-    Message,
-    made_up::{moscow, uuid},
-    sign, sign_under,
-};
+use super::{Message, made_up::uuid, sign, sign_under};
 use crate::{
     clock::Timestamp,
-    provider::{Provider, SignError, SignedRequest},
+    provider::{Provider, SignError, SignedRequest, kladana::moscow_time},
 };
 
 const ACCOUNT: &str = "3c1d6a52-7b40-11ee-0a80-0f4400021c77";
@@ -137,7 +133,7 @@ impl Notification {
             audit_context: self.audit.then(|| AuditContext {
                 meta: meta("audit", format!("audit/{}", uuid(!unique))),
                 uid: "manager@democafe",
-                moment: moscow(self.moment.unwrap_or(now)),
+                moment: moscow_time(self.moment.unwrap_or(now)).unwrap_or_default(),
             }),
             events: events.collect(),
         }
@@ -251,7 +247,7 @@ impl Message for Stock {
                 "{}/report/stock/{}/current?changedSince={}",
                 self.api,
                 self.report,
-                moscow(since)
+                moscow_time(since).unwrap_or_default()
             ),
         };
         send(provider, now, unique, self.request_id.as_deref(), &body)

@@ -1,8 +1,4 @@
-//! Ids and times as the senders write them.
-
-use jiff::tz;
-
-use crate::clock::Timestamp;
+//! Ids as the senders write them.
 
 /// A number as a UUID of version 4.
 pub(super) fn uuid(unique: u128) -> String {
@@ -21,11 +17,4 @@ pub(super) fn object_id(unique: u128) -> String {
 /// A number as the senders number their objects: small.
 pub(super) fn number(unique: u128) -> u64 {
     u64::try_from(unique % 1_000_000).unwrap_or_default()
-}
-
-/// `2026-01-23 10:44:23`, in Moscow.
-pub(super) fn moscow(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.as_millis())
-        .map(|at| tz::Offset::constant(3).to_datetime(at).strftime("%Y-%m-%d %H:%M:%S").to_string())
-        .unwrap_or_default()
 }

@@ -1,6 +1,5 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
-use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
@@ -12,7 +11,7 @@ use crate::{
     live::Live,
     metrics::Metrics,
     provider::{ParsedEvent, Slices},
-    route::{Pattern, RetryPolicy, Route, SourceFilter},
+    route::Route,
 };
 
 /// Notes each job, and can be told to panic when it is asked for its capacity.
@@ -22,9 +21,8 @@ struct Sink {
 }
 
 impl Handler for Sink {
-    fn handle(&self, job: Job) -> BoxFuture<'static, Result<(), HandlerError>> {
-        let sent = self.handled.send(job);
-        Box::pin(async move { Ok(sent?) })
+    async fn handle(&self, job: Job) -> Result<(), HandlerError> {
+        Ok(self.handled.send(job)?)
     }
 
     fn capacity(&self, _: usize) -> Capacity {
@@ -40,10 +38,10 @@ struct Blocking {
 }
 
 impl Handler for Blocking {
-    fn handle(&self, _: Job) -> BoxFuture<'static, Result<(), HandlerError>> {
+    async fn handle(&self, _: Job) -> Result<(), HandlerError> {
         self.began.send(()).unwrap();
         self.go_on.lock().unwrap().recv().unwrap();
-        Box::pin(async { Ok(()) })
+        Ok(())
     }
 }
 
@@ -67,13 +65,7 @@ impl World {
         let store = Sqlite::open(SqliteOptions::new(data.path()), clock.clone()).unwrap();
         let routes = routes.into_iter().map(|(name, handler)| HandledRoute {
             name: name.into(),
-            route: Route {
-                name: name.into(),
-                sources: SourceFilter::Any,
-                events: vec![Pattern::new("*")],
-                retry: RetryPolicy::default(),
-                timeout: Route::DEFAULT_TIMEOUT,
-            },
+            route: Route { name: name.into(), ..Route::new("*", "*") },
             handler,
         });
         let runner = Arc::new(Runner {

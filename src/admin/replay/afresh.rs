@@ -9,6 +9,7 @@ use super::{
     plan::Wanted,
 };
 use crate::{
+    ingress::FanOut,
     journal::{DeliveryRecord, DeliveryState, DeliverySummary, EventRecord, NewEvent, StoreError},
     provider::{Parsed, ParsedEvent, Request},
 };
@@ -112,18 +113,14 @@ fn routes_of(summary: &DeliverySummary, event: &EventRecord) -> Vec<Arc<str>> {
     summary.jobs.iter().filter(|job| job.event_id == event.id).map(|job| job.route.as_str().into()).collect()
 }
 
-/// The routes of today that want the event.
+/// Those of today's routes that get the event, as far as they are wanted.
 fn routes_for(
     context: &AdminContext,
     summary: &DeliverySummary,
     event: &ParsedEvent,
     wanted: &Wanted,
 ) -> Vec<Arc<str>> {
-    context
-        .routes
-        .iter()
-        .filter(|route| route.wants(&summary.source, &event.kind))
-        .filter(|route| wanted.route.as_ref().is_none_or(|name| *name == route.name))
-        .map(|route| route.name.as_str().into())
-        .collect()
+    let mut routes = FanOut::of(&context.routes, &summary.source).routes(&event.kind);
+    routes.retain(|route| wanted.route.as_ref().is_none_or(|name| **name == **route));
+    routes
 }

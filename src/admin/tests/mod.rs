@@ -23,7 +23,7 @@ use tower::ServiceExt;
 pub(crate) use self::store::MemoryStore;
 use super::{AdminContext, router};
 use crate::{
-    Pattern, RetryPolicy, Route, Source, SourceFilter,
+    Route, Source, SourceFilter,
     clock::{ManualClock, Timestamp},
     delivery::{DeliveryId, IdGenerator},
     ingress::RefusedLog,
@@ -205,13 +205,7 @@ impl Answer {
 }
 
 fn route(name: &str, sources: SourceFilter, pattern: &str) -> Route {
-    Route {
-        name: name.into(),
-        sources,
-        events: vec![Pattern::new(pattern)],
-        retry: RetryPolicy::default(),
-        timeout: Route::DEFAULT_TIMEOUT,
-    }
+    Route { name: name.into(), sources, ..Route::new("*", pattern) }
 }
 
 /// A sender whose deliveries have one event a line: its kind. `garbage` can't be read, `test` is a test.

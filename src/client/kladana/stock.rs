@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 use super::Kladana;
 use crate::{
     client::ClientError,
+    clock::Timestamp,
     provider::{
         Decimal,
-        kladana::{StockEvent, moment},
+        kladana::{ReportType, StockEvent, StockType, moscow_time},
     },
 };
 
@@ -16,8 +17,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct StockReport {
-    /// Since when the levels have changed that it shows, as the notification had it. `None`: these are all levels.
-    pub changed_since: Option<String>,
+    /// Since when the levels have changed that it shows, as the notification says. `None`: these are all levels.
+    pub changed_since: Option<Timestamp>,
     /// The levels, in no order.
     pub rows: Vec<StockRow>,
 }
@@ -52,35 +53,27 @@ impl Kladana {
     /// # Errors
     /// [`ClientError::Unusable`] if the notification is about an unknown report.
     pub async fn stock(&self, event: &StockEvent) -> Result<StockReport, ClientError> {
-        let path = match event.report_type.as_str() {
-            "all" => "report/stock/all/current",
-            "bystore" => "report/stock/bystore/current",
-            other => {
-                return Err(ClientError::Unusable {
-                    field: "the report's type",
-                    value: other.chars().take(64).collect(),
-                    expected: "all or bystore",
-                });
-            }
+        let path = match &event.report_type {
+            ReportType::All => "report/stock/all/current",
+            ReportType::ByStore => "report/stock/bystore/current",
+            other => return Err(unknown("the report's type", other.as_str(), "all or bystore")),
         };
-        let stock_type = event.stock_type.as_deref().unwrap_or("stock");
-        let known = ["stock", "freeStock", "quantity", "reserve", "inTransit"];
-        if !known.contains(&stock_type) {
-            return Err(ClientError::Unusable {
-                field: "the type of stock",
-                value: stock_type.chars().take(64).collect(),
-                expected: "stock, freeStock, quantity, reserve or inTransit",
-            });
+        let stock_type = event.stock_type.as_ref().unwrap_or(&StockType::Stock);
+        if !StockType::KNOWN.contains(stock_type) {
+            let expected = "stock, freeStock, quantity, reserve or inTransit";
+            return Err(unknown("the type of stock", stock_type.as_str(), expected));
         }
         let now = self.transport.now();
-        let since = event
-            .changed_since()
-            .filter(|text| moment(text).is_some_and(|since| since <= now && now.since(since) < LONGEST));
-        let which = match &since {
-            Some(since) => ("changedSince", since.as_str()),
-            None => ("include", "zeroLines"),
+        let since = event.changed_since().filter(|&since| since <= now && now.since(since) < LONGEST);
+        let which = match since.and_then(moscow_time) {
+            Some(since) => ("changedSince", since),
+            None => ("include", "zeroLines".to_owned()),
         };
-        let rows = self.get(path, &[("stockType", stock_type), which]).await?;
+        let rows = self.get(path, &[("stockType", stock_type.as_str()), (which.0, &which.1)]).await?;
         Ok(StockReport { changed_since: since, rows })
     }
+}
+
+fn unknown(field: &'static str, value: &str, expected: &'static str) -> ClientError {
+    ClientError::Unusable { field, value: value.chars().take(64).collect(), expected }
 }

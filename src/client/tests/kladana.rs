@@ -317,7 +317,7 @@ async fn a_stock_notification_becomes_levels() {
             "/api/remap/1.2/report/stock/bystore/current?stockType=stock&changedSince=2026-01-23%2010%3A40%3A00"
         ]
     );
-    assert_eq!(report.changed_since.as_deref(), Some("2026-01-23 10:40:00"));
+    assert_eq!(report.changed_since, Timestamp::parse_rfc3339("2026-01-23T10:40:00+03:00"));
     let levels: Vec<_> = report
         .rows
         .iter()

@@ -29,7 +29,7 @@ use crate::{
     provider::{
         Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, SenderId, Slices, Unparsable,
     },
-    route::{RetryPolicy, Route, SourceFilter},
+    route::{Route, SourceFilter},
     source::Source,
 };
 
@@ -296,13 +296,7 @@ impl Harness {
 }
 
 fn route(name: &str, sources: SourceFilter, events: &str) -> Route {
-    Route {
-        name: name.into(),
-        sources,
-        events: vec![events.into()],
-        retry: RetryPolicy::default(),
-        timeout: Route::DEFAULT_TIMEOUT,
-    }
+    Route { name: name.into(), sources, ..Route::new("*", events) }
 }
 
 /// A delivery with a right proof.

@@ -11,7 +11,6 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::{BoxFuture, FutureExt};
 use tokio::process::Command;
 
 use super::TargetError;
@@ -96,9 +95,8 @@ impl ExecTarget {
 }
 
 impl Handler for ExecTarget {
-    fn handle(&self, job: Job) -> BoxFuture<'static, Result<(), HandlerError>> {
-        let program = self.0.clone();
-        async move { program.run(job).await }.boxed()
+    async fn handle(&self, job: Job) -> Result<(), HandlerError> {
+        self.0.run(job).await
     }
 
     fn capacity(&self, running: usize) -> Capacity {

@@ -134,7 +134,7 @@ async fn an_attempt_that_is_cut_off_is_killed_with_its_offspring() {
     // A grandchild and its parent hold the pipe open for writing as long as they live.
     let target =
         shell("exec 3>\"$FIFO\"; sh -c 'echo ready >&3; sleep 600; exit' & wait; exit 0").env("FIFO", &fifo);
-    let mut attempt = target.handle(Job::sample());
+    let mut attempt = Box::pin(target.handle(Job::sample()));
     let mut ready = [0; 6];
     tokio::select! {
         result = &mut attempt => panic!("ended by itself: {result:?}"),

@@ -9,7 +9,6 @@ mod tests;
 
 use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, FutureExt};
 use reqwest::Url;
 
 pub use self::client::HttpClient;
@@ -148,9 +147,8 @@ struct Endpoint {
 }
 
 impl Handler for HttpHandler {
-    fn handle(&self, job: Job) -> BoxFuture<'static, Result<(), HandlerError>> {
-        let endpoint = self.0.clone();
-        async move { endpoint.post(&job).await }.boxed()
+    async fn handle(&self, job: Job) -> Result<(), HandlerError> {
+        self.0.post(&job).await
     }
 
     fn capacity(&self, running: usize) -> Capacity {

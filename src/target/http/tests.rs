@@ -361,7 +361,7 @@ async fn attempts_cut_off_by_their_time_limit_open_the_breaker() {
     let handler = patient(&format!("http://{}/", silent.local_addr().unwrap()));
     for _ in 0..5 {
         assert_eq!(handler.capacity(0), Capacity::free(32));
-        let mut attempt = handler.handle(Job::sample());
+        let mut attempt = Box::pin(handler.handle(Job::sample()));
         tokio::select! {
             result = &mut attempt => panic!("nobody answers, but: {result:?}"),
             connection = silent.accept() => drop(connection.map(std::mem::forget)),

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in tests, a panic is the message")]
 
+mod building;
+mod mounted;
+
 use std::{
     sync::{
         Arc,
@@ -13,13 +16,15 @@ use std::{
 use axum::{
     Router,
     body::Body,
+    extract::FromRef,
     http::{Request, StatusCode},
 };
 use doorbell::{
-    Attempt, Builder, Event, HandlerError, Job, Raw, Receiver, RetryPolicy, State,
+    Attempt, Builder, Capacity, Delivery, Event, Handler, HandlerError, Job, Raw, Receiver, RetryPolicy,
+    Route, State,
     clock::Timestamp,
     delivery::JobId,
-    provider::{Poster, Secret, poster},
+    provider::{Hmac, Poster, Preset, Secret, poster},
     testing::Sample,
 };
 use tempfile::TempDir;
@@ -104,6 +109,111 @@ async fn a_handler_gets_its_event_its_state_and_a_job_that_is_the_same_on_each_r
     assert_eq!((object.as_str(), attempt), ("stock", 1));
     assert_ne!(id.to_string(), "");
     receiver.shutdown().await;
+}
+
+/// A part of the application's state.
+#[derive(Clone)]
+struct Seen(UnboundedSender<(Delivery, Job)>);
+
+impl FromRef<Seen> for UnboundedSender<(Delivery, Job)> {
+    fn from_ref(seen: &Seen) -> Self {
+        seen.0.clone()
+    }
+}
+
+async fn delivered(
+    delivery: Delivery,
+    job: Job,
+    State(seen): State<UnboundedSender<(Delivery, Job)>>,
+    whole: State<Seen>,
+) -> Result<(), HandlerError> {
+    assert!(seen.same_channel(&whole.0.0));
+    Ok(seen.send((delivery, job))?)
+}
+
+#[tokio::test]
+async fn a_handler_gets_the_delivery_and_a_part_of_the_state() {
+    let data = tempfile::tempdir().unwrap();
+    let (seen, mut handled) = log();
+    let receiver = Receiver::builder()
+        .data_dir(data.path())
+        .source("cafe", Poster::new(SECRET))
+        .on("cafe", "stock.*", delivered)
+        .with_state(Seen(seen))
+        .build()
+        .await
+        .unwrap();
+    let reply = receiver.router().oneshot(request("/in/cafe", 1)).await.unwrap();
+    let id = reply.headers()["doorbell-delivery"].to_str().unwrap();
+    let (delivery, job) = handled.recv().await.unwrap();
+    assert_eq!((delivery.id.to_string().as_str(), delivery.id), (id, job.delivery_id));
+    assert_eq!((&*delivery.source, &*delivery.provider), ("cafe", "poster"));
+    assert_eq!(delivery.received_at, job.received_at);
+    assert_eq!(delivery.content_type.as_deref(), Some("application/json"));
+    receiver.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_fallback_gets_what_no_route_wants_and_nothing_else() {
+    let (seen, mut handled) = log();
+    let world = World::start(|builder| {
+        let (rest, both) = (seen.clone(), seen);
+        builder
+            .source("bar", Poster::new(SECRET))
+            .fallback(move |job: Job| {
+                let sent = rest.send((job.route.to_string(), job.source.to_string()));
+                async move { Ok(sent?) }
+            })
+            .on("cafe", "stock.*", move |job: Job| {
+                let sent = both.send((job.route.to_string(), job.source.to_string()));
+                async move { Ok(sent?) }
+            })
+    })
+    .await;
+    world.ring(1).await;
+    world.router.clone().oneshot(request("/in/bar", 2)).await.unwrap();
+    let mut all = [handled.recv().await.unwrap(), handled.recv().await.unwrap()];
+    all.sort();
+    let own = |(route, source): (&str, &str)| (route.to_owned(), source.to_owned());
+    assert_eq!(all, [("cafe:stock.*", "cafe"), ("fallback", "bar")].map(own));
+    world.stop().await;
+    assert_eq!(handled.recv().await, None);
+}
+
+/// Handles one job at a time, and notes how many ran beside it.
+struct OneByOne {
+    running: AtomicU32,
+    seen: UnboundedSender<u32>,
+}
+
+impl Handler for OneByOne {
+    async fn handle(&self, _: Job) -> Result<(), HandlerError> {
+        let beside = self.running.fetch_add(1, Ordering::SeqCst);
+        tokio::task::yield_now().await;
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        Ok(self.seen.send(beside)?)
+    }
+
+    fn capacity(&self, running: usize) -> Capacity {
+        Capacity::free(1_usize.saturating_sub(running))
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_is_no_function_has_a_say_in_how_many_jobs_it_gets() {
+    let (seen, mut handled) = log();
+    let world = World::start(|builder| {
+        let one_by_one = OneByOne { running: AtomicU32::new(0), seen };
+        builder.route(Route::new("cafe", "stock.*"), one_by_one).named("mail")
+    })
+    .await;
+    for number in 0..5 {
+        world.ring(number).await;
+    }
+    for _ in 0..5 {
+        assert_eq!(handled.recv().await, Some(0));
+    }
+    world.stop().await;
 }
 
 #[tokio::test]
@@ -272,38 +382,6 @@ async fn jobs_cut_off_by_a_shutdown_run_again_after_the_restart() {
     let receiver = build(false).await.unwrap();
     assert_eq!(handled.recv().await, Some((2, 0)));
     receiver.shutdown().await;
-}
-
-#[tokio::test]
-async fn mounted_in_an_axum_application_it_leaves_the_rest_alone() {
-    let world = World::start(|builder| builder).await;
-    let app = Router::new()
-        .route("/", axum::routing::get(|| async { "mine" }))
-        .nest("/hooks", world.receiver.router());
-    let reply = app.clone().oneshot(request("/hooks/in/cafe", 1)).await.unwrap();
-    assert_eq!(reply.status(), StatusCode::OK);
-    let home = Request::builder().uri("/").body(Body::empty()).unwrap();
-    assert_eq!(app.oneshot(home).await.unwrap().status(), StatusCode::OK);
-    world.stop().await;
-}
-
-#[tokio::test]
-async fn what_does_not_fit_together_is_said_when_it_is_built() {
-    let data = tempfile::tempdir().unwrap();
-    let build = |change: fn(Builder<()>) -> Builder<()>| {
-        let builder = Receiver::builder().data_dir(data.path()).source("cafe", Poster::new(SECRET));
-        async move { change(builder).build().await.unwrap_err().to_string() }
-    };
-    let unknown = build(|builder| builder.on("caffe", "*", || async { Ok(()) })).await;
-    assert!(unknown.contains("\"caffe\"") && unknown.contains("cafe"), "{unknown}");
-    let twice = build(|builder| builder.source("cafe", Poster::new(SECRET))).await;
-    assert!(twice.contains("two sources are named \"cafe\""), "{twice}");
-    let same =
-        build(|builder| builder.on("cafe", "*", || async { Ok(()) }).on("cafe", "*", || async { Ok(()) }))
-            .await;
-    assert!(same.contains("two routes are named \"cafe:*\""), "{same}");
-    let kind = build(|builder| builder.on("cafe", "stok.*", || async { Ok(()) })).await;
-    assert!(kind.contains("\"stok.*\"") && kind.contains("stock"), "{kind}");
 }
 
 #[tokio::test]

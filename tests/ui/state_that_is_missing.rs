@@ -1,0 +1,12 @@
+use doorbell::{HandlerError, Receiver, State};
+
+#[derive(Clone)]
+struct Shop;
+
+async fn changed(_shop: State<Shop>) -> Result<(), HandlerError> {
+    Ok(())
+}
+
+fn main() {
+    let _ = Receiver::builder().on("cafe", "stock.*", changed).build();
+}

@@ -1,0 +1,230 @@
+//! A provider as an axum extractor, asked as the senders ask.
+
+#![cfg(feature = "axum")]
+#![expect(clippy::unwrap_used, reason = "in tests, a panic is the message")]
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{DefaultBodyLimit, FromRef, Request, State},
+    http::{HeaderMap, Method, StatusCode},
+    routing::any,
+};
+use doorbell::{
+    Verified, Verifier, VerifyRejection,
+    clock::{ManualClock, Timestamp},
+    provider::{FromEvent, Hmac, Kladana, Poster, Preset, Quable, Reply, Secret, Shareactor, poster},
+    testing::{Sample, SignedRequest},
+};
+use tower::ServiceExt;
+
+const SECRET: &str = "5d8e1c0f47a94b62b3f0a7c1e9d24680";
+const NOW: Timestamp = Timestamp::from_seconds(1_767_168_200);
+
+/// What a handler was given: kinds, the sender's id, why it can't be read, the body.
+type Given = (Vec<String>, Option<String>, Option<String>, Bytes);
+
+#[derive(Clone, FromRef)]
+struct Hook {
+    given: Arc<Mutex<Vec<Given>>>,
+    verifier: Verifier,
+}
+
+async fn note<T>(State(given): State<Arc<Mutex<Vec<Given>>>>, hook: Verified<T>) -> Reply {
+    let kinds = hook.iter().map(|event| event.kind.clone()).collect();
+    let id = hook.sender_id.clone().map(|id| id.value);
+    let why = hook.quarantined.clone().map(|unparsable| unparsable.reason);
+    given.lock().unwrap().push((kinds, id, why, hook.body.clone()));
+    hook.accepted()
+}
+
+/// An application with one hook, and what its handler was given.
+fn app<T: FromEvent + Send + 'static>(verifier: Verifier) -> (Router, Arc<Mutex<Vec<Given>>>) {
+    let given = Arc::<Mutex<Vec<Given>>>::default();
+    let hook = Hook { given: given.clone(), verifier: verifier.clock(ManualClock::at(NOW)) };
+    let routes = Router::new().route("/hook", any(note::<T>)).route("/hook/{secret}", any(note::<T>));
+    (Router::new().nest("/app", routes.with_state(hook)), given)
+}
+
+fn sample(name: &str, unique: u128) -> SignedRequest {
+    let secret = match name {
+        "svix" | "standard-webhooks" => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        _ => SECRET,
+    };
+    name.parse::<Sample>().unwrap().request(Some(&Secret::from(secret)), NOW, unique).unwrap()
+}
+
+fn post(path: &str, sent: SignedRequest) -> Request {
+    let query = sent.query.map(|query| format!("?{query}")).unwrap_or_default();
+    let mut request = Request::post(format!("{path}{query}")).body(Body::from(sent.body)).unwrap();
+    *request.headers_mut() = sent.headers;
+    request
+}
+
+async fn ask(app: &Router, request: Request) -> (StatusCode, HeaderMap, Bytes) {
+    let reply = app.clone().oneshot(request).await.unwrap();
+    let (head, body) = reply.into_parts();
+    (head.status, head.headers, to_bytes(body, 1 << 20).await.unwrap())
+}
+
+#[tokio::test]
+async fn each_sender_is_taken_in_and_answered_as_it_needs() {
+    let hmac = |preset, secret| Verifier::new(Hmac::preset(preset, secret).unwrap());
+    let whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    for (name, verifier, kinds, reply) in [
+        ("poster", Verifier::new(Poster::new(SECRET)), &["stock.changed"][..], r#"{"status":"accept"}"#),
+        (
+            "kladana-several",
+            Verifier::new(Kladana::new()).path_secret([SECRET, "older"]),
+            &["product.update"; 3],
+            r#"{"status":"ok"}"#,
+        ),
+        ("quable", Verifier::new(Quable::new(SECRET)), &["document.update"], ""),
+        ("shareactor", Verifier::new(Shareactor::new(SECRET)), &["order.created"], ""),
+        ("github", hmac(Preset::Github, SECRET), &["push"], ""),
+        ("stripe", hmac(Preset::Stripe, SECRET), &["invoice.paid"], ""),
+        ("standard-webhooks", hmac(Preset::StandardWebhooks, whsec), &["invoice.paid"], ""),
+    ] {
+        let path = if name.starts_with("kladana") { "/app/hook/older" } else { "/app/hook" };
+        let (app, given) = app::<serde_json::Value>(verifier);
+        let sent = sample(name, 1);
+        let body = Bytes::from(sent.body.clone());
+        let (status, headers, answer) = ask(&app, post(path, sent)).await;
+        assert_eq!((status, &*answer), (StatusCode::OK, reply.as_bytes()), "{name}");
+        assert_eq!(headers.get("content-type").is_some(), !reply.is_empty(), "{name}");
+        let given = given.lock().unwrap();
+        let [(got, id, None, got_body)] = given.as_slice() else { panic!("{name}: {given:?}") };
+        assert_eq!((got.as_slice(), got_body), (kinds.map_to_strings().as_slice(), &body), "{name}");
+        assert!(id.is_some(), "{name}");
+    }
+}
+
+trait MapToStrings {
+    fn map_to_strings(&self) -> Vec<String>;
+}
+
+impl MapToStrings for &[&str] {
+    fn map_to_strings(&self) -> Vec<String> {
+        self.iter().map(ToString::to_string).collect()
+    }
+}
+
+#[tokio::test]
+async fn tests_and_probes_get_the_success_reply_and_bring_no_events() {
+    let (app, given) = app::<poster::Event>(Verifier::new(Poster::new(SECRET)));
+    let probe = |method| Request::builder().method(method).uri("/app/hook").body(Body::empty()).unwrap();
+    for request in [
+        post("/app/hook", sample("poster-test", 1)),
+        post("/app/hook", sample("poster-test-form", 1)),
+        probe(Method::GET),
+        probe(Method::HEAD),
+    ] {
+        let head = *request.method() == Method::HEAD;
+        let (status, _, answer) = ask(&app, request).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(head || answer == r#"{"status":"accept"}"#);
+    }
+    let given = given.lock().unwrap();
+    assert!(given.len() == 4 && given.iter().all(|(kinds, _, why, _)| kinds.is_empty() && why.is_none()));
+}
+
+#[tokio::test]
+async fn what_is_proved_and_unreadable_is_given_to_be_kept_and_is_no_error() {
+    let (app, given) = app::<serde_json::Value>(Verifier::new(Quable::new(SECRET)));
+    let odd = SignedRequest { body: b"no JSON".to_vec(), ..sample("quable", 1) };
+    assert_eq!(ask(&app, post("/app/hook", odd)).await.0, StatusCode::OK);
+    let given = given.lock().unwrap();
+    let [(kinds, _, Some(_), body)] = given.as_slice() else { panic!("{given:?}") };
+    assert!(kinds.is_empty() && body == "no JSON");
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_type_that_the_handler_takes_is_quarantined_too() {
+    let (app, given) = app::<poster::Stock>(Verifier::new(Poster::new(SECRET)));
+    let body = br#"{"account":"demo","object":"dish","object_id":1,"action":"added","time":"1767168200","verify":""}"#;
+    let sent = doorbell::testing::Sender::Poster.sign(Some(&SECRET.into()), NOW, 1, body.to_vec()).unwrap();
+    assert_eq!(ask(&app, post("/app/hook", sent)).await.0, StatusCode::OK);
+    let given = given.lock().unwrap();
+    let [(kinds, Some(_), Some(why), _)] = given.as_slice() else { panic!("{given:?}") };
+    assert!(kinds.is_empty() && why.contains("dish.added"), "{why}");
+}
+
+#[tokio::test]
+async fn who_proves_nothing_is_told_nothing() {
+    let stripe = Verifier::new(Hmac::preset(Preset::Stripe, SECRET).unwrap());
+    let (app, given) = app::<serde_json::Value>(stripe);
+    let forged = SignedRequest { body: b"{}".to_vec(), ..sample("stripe", 1) };
+    let unsigned = SignedRequest { headers: HeaderMap::new(), ..sample("stripe", 1) };
+    let earlier = NOW.minus(Duration::from_secs(301));
+    let stale = Sample::Stripe.request(Some(&SECRET.into()), earlier, 1).unwrap();
+    for sent in [forged, unsigned, stale] {
+        let (status, _, answer) = ask(&app, post("/app/hook", sent)).await;
+        assert_eq!((status, answer.len()), (StatusCode::UNAUTHORIZED, 0));
+    }
+    assert!(given.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_wrong_path_secret_is_a_path_that_does_not_exist() {
+    let (app, given) = app::<serde_json::Value>(Verifier::new(Kladana::new()).path_secret("s/1"));
+    for (path, expected) in [
+        ("/app/hook/s%2F1", StatusCode::OK),
+        ("/app/hook/wrong", StatusCode::NOT_FOUND),
+        ("/app/hook", StatusCode::NOT_FOUND),
+    ] {
+        let nowhere = ask(&app, Request::get("/app/nowhere").body(Body::empty()).unwrap()).await;
+        for request in [post(path, sample("kladana", 1)), Request::get(path).body(Body::empty()).unwrap()] {
+            let mut reply = ask(&app, request).await;
+            assert_eq!(reply.0, expected, "{path}");
+            // Which a server adds to the other, too.
+            reply.1.remove("content-length");
+            assert!(expected == StatusCode::OK || reply == nowhere, "{path}: {reply:?}");
+        }
+    }
+    assert_eq!(given.lock().unwrap().len(), 2);
+    // Nothing in the path is a proof if nothing was demanded.
+    let (open, _) = self::app::<serde_json::Value>(Verifier::new(Kladana::new()));
+    assert_eq!(ask(&open, post("/app/hook/s", sample("kladana", 1))).await.0, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn bodies_have_the_limit_of_the_application() {
+    let (app, given) = app::<serde_json::Value>(Verifier::new(Poster::new(SECRET)));
+    let size = sample("poster", 1).body.len();
+    for (limit, expected) in [(size, StatusCode::OK), (size - 1, StatusCode::PAYLOAD_TOO_LARGE)] {
+        let app = app.clone().layer(DefaultBodyLimit::max(limit));
+        let (status, _, answer) = ask(&app, post("/app/hook", sample("poster", 1))).await;
+        assert_eq!(status, expected);
+        assert!(status.is_success() || answer.is_empty());
+    }
+    let put = Request::put("/app/hook").body(Body::empty()).unwrap();
+    let (status, headers, _) = ask(&app, put).await;
+    assert_eq!(
+        (status, &headers["allow"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &"GET, HEAD, POST".parse().unwrap())
+    );
+    assert_eq!(given.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_application_may_look_at_the_refusal() {
+    async fn hook(
+        hook: Result<Verified<poster::Event>, VerifyRejection>,
+    ) -> Result<Reply, (StatusCode, String)> {
+        match hook {
+            Ok(hook) => Ok(hook.accepted()),
+            Err(rejection) => Err((rejection.status(), rejection.to_string())),
+        }
+    }
+    let app = Router::new().route("/", any(hook)).with_state(Verifier::new(Poster::new("another secret")));
+    let (status, _, why) = ask(&app, post("/", sample("poster", 1))).await;
+    assert_eq!(
+        (status, &*why),
+        (StatusCode::UNAUTHORIZED, &b"`verify` matches none of the valid secrets"[..])
+    );
+}
