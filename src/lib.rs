@@ -137,6 +137,8 @@ pub mod testing;
 mod tls;
 
 #[cfg(feature = "redis")]
+pub use self::journal::RedisAddress;
+#[cfg(feature = "redis")]
 pub use self::receiver::RedisQueue;
 #[cfg(feature = "receiver")]
 pub use self::{

@@ -4,6 +4,7 @@
 //! it. A secret's value stands in no message, and a value that is not understood is quoted as the file has it, without
 //! what a variable of the environment holds.
 
+mod address;
 mod check;
 mod embedded;
 mod entry;
@@ -18,6 +19,7 @@ mod routes;
 mod secrets;
 mod sections;
 mod sources;
+mod targets;
 mod value;
 
 use std::{
@@ -34,11 +36,14 @@ pub use self::{
     error::{ConfigError, Problem},
     provider::{ProviderKind, ProviderSettings, Signature},
     queue::QueueConfig,
-    routes::{HttpTargetConfig, RouteConfig, TargetConfig},
+    routes::RouteConfig,
     sections::{AdminConfig, IngressConfig, JournalConfig, WorkerConfig},
     sources::SourceConfig,
+    targets::{HttpTargetConfig, TargetConfig},
     value::Rate,
 };
+#[cfg(feature = "redis")]
+pub use self::targets::RedisStreamConfig;
 use self::{
     reader::{Context, Table},
     value::list,
@@ -193,7 +198,7 @@ impl Config {
                 "there is none, so nothing could come in; add a [[source]] with name and provider",
             );
         }
-        let routes = routes::read(root.sections("route"), &sources, &declared);
+        let routes = routes::read(root.sections("route"), &sources, &declared, &queue);
         for name in declared.iter().filter(|name| {
             let wanted = |route: &RouteConfig| route.route.sources.matches(name);
             root.has("route") && !routes.iter().any(wanted)

@@ -29,9 +29,11 @@ pub(crate) use self::record::{
     JobState, Page, Stats,
 };
 #[cfg(all(feature = "redis", feature = "cli"))]
-pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity};
+pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity, Topology};
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::{Redis, RedisOptions, Topology};
+pub use self::redis::RedisAddress;
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::{AppendError, Redis, RedisOptions, StreamLimit, Streams};
 #[cfg(feature = "redis")]
 pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
 #[cfg(all(feature = "redis", feature = "cli"))]

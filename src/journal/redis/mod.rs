@@ -20,6 +20,7 @@ mod options;
 mod read;
 mod settle;
 mod store;
+mod stream;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -37,10 +38,12 @@ use self::{
     link::{LinkError, Script},
     settle::Settlement,
 };
+pub use self::options::RedisAddress;
 pub(crate) use self::{
     core::RedisOpenError,
     durability::{RedisFinding, Severity},
     options::{REDIS_URL, RedisOptions, RedisUrl, Topology},
+    stream::{AppendError, StreamLimit, Streams},
 };
 use crate::{
     clock::Clock,

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::servers::RedisServer as Server;
-use super::{Redis, RedisOptions, core::Core, feeder::Command};
+use super::{Redis, RedisAddress, RedisOptions, core::Core, feeder::Command};
 use crate::{
     clock::{Clock, ManualClock},
     delivery::IdGenerator,
@@ -97,7 +97,7 @@ impl Redis {
 }
 
 fn options(server: &Server, lanes: u32) -> RedisOptions {
-    let options = RedisOptions::new([server.url()]);
+    let options = RedisOptions::new(RedisAddress::new([server.url()]));
     RedisOptions { lanes, lease: LEASE, max_crashes: MAX_CRASHES, ..options }
 }
 
