@@ -33,7 +33,7 @@ pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity, Topolo
 #[cfg(feature = "redis")]
 pub use self::redis::RedisAddress;
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::{AppendError, Redis, RedisOptions, StreamLimit, Streams};
+pub(crate) use self::redis::{Redis, RedisOptions, StreamLimit, Streams};
 #[cfg(feature = "redis")]
 pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
 #[cfg(all(feature = "redis", feature = "cli"))]

@@ -43,7 +43,7 @@ pub(crate) use self::{
     core::RedisOpenError,
     durability::{RedisFinding, Severity},
     options::{REDIS_URL, RedisOptions, RedisUrl, Topology},
-    stream::{AppendError, StreamLimit, Streams},
+    stream::{StreamLimit, Streams},
 };
 use crate::{
     clock::Clock,

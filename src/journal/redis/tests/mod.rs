@@ -8,6 +8,7 @@ mod reading;
 #[allow(dead_code, reason = "the tests of the service use what is not used here")]
 #[path = "../../../../tests/support/redis/mod.rs"]
 pub(super) mod servers;
+mod stream;
 mod sweeping;
 mod topology;
 mod trouble;
