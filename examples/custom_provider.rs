@@ -11,14 +11,15 @@
 //! The made-up courier of this example signs the body by HMAC, and sends several events in one request. (A sender with one
 //! event in each needs no code: `Hmac` with a `Scheme` knows all the usual ways to sign.)
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use doorbell::{
     Event, HandlerError, Job, Receiver,
     clock::Timestamp,
     provider::{
-        Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, Secrets, SenderId, Slices, Unparsable,
+        Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, Secrets, SenderId, Slices,
+        Unparsable,
     },
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -2,17 +2,32 @@
 #![cfg(all(unix, feature = "receiver"))]
 #![allow(clippy::unwrap_used, reason = "the helpers of a test may fail as the test itself")]
 
+#[cfg(feature = "cli")]
+#[path = "examples/forward.rs"]
+mod forward;
+#[cfg(feature = "redis")]
+#[path = "examples/redis.rs"]
+mod redis;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "the tests of the command use what is not used here")]
+mod support;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use doorbell::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     provider::Secret,
-    testing::Sample,
+    testing::{Sample, SignedRequest},
 };
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderValue};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -25,6 +40,93 @@ fn quickstart() {
     Example::send(&url, Sample::Poster, secret, r#"{"status":"accept"}"#);
     let effect = example.line();
     assert!(effect.starts_with("item ") && effect.ends_with(" left"), "{effect}");
+    example.stop();
+}
+
+#[test]
+fn poster_stock() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut example = Example::start_in(folder.path(), "poster_stock", &["127.0.0.1:0"], &[]);
+    let url = example.line();
+    let (_, secret) = url.rsplit_once(' ').unwrap();
+    let changed = |at: Timestamp| {
+        let request = Sample::Poster.request(Some(&Secret::from(secret)), at, 7).unwrap();
+        let answer = post(&url, &request.headers, &request.body);
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"status":"accept"}"#),
+            "{answer}"
+        );
+    };
+    let now = SystemClock.now();
+    changed(now);
+    assert_eq!(example.line(), "item 7 in storage 1: 23.5 left");
+    changed(now);
+    changed(now.minus(Duration::from_secs(60)));
+    assert_eq!(example.line(), "item 7: a newer level is known", "and the repeated one has no job");
+    changed(now.plus(Duration::from_secs(60)));
+    assert_eq!(example.line(), "item 7 in storage 1: 23.5 left");
+    example.stop();
+
+    #[cfg(feature = "cli")]
+    {
+        let replay = |line: &str| support::doorbell(folder.path(), line).with_code(0);
+        replay("replay --source cafe --state done");
+        let mut example = Example::start_in(folder.path(), "poster_stock", &["127.0.0.1:0"], &[]);
+        example.line();
+        for _ in 0..3 {
+            assert_eq!(example.line(), "item 7: this job had its effect before");
+        }
+        example.stop();
+    }
+}
+
+#[test]
+fn custom_provider() {
+    let mut example = Example::start("custom_provider", &["127.0.0.1:0"]);
+    let url = example.line();
+    let body = br#"{"batch":"b-17","events":[
+        {"type":"Parcel.Sent","parcel":"4711","at":"2026-01-23T09:48:17Z"}, {"type":"Parcel.Lost","parcel":"4712"}]}"#;
+    let signed = |secret: &[u8], body: &[u8]| {
+        let mac = Hmac::<sha2::Sha256>::new_from_slice(secret).unwrap().chain_update(body).finalize();
+        let signature = BASE64_STANDARD.encode(mac.into_bytes());
+        HeaderMap::from_iter([(
+            http::HeaderName::from_static("parcel-signature"),
+            HeaderValue::try_from(signature).unwrap(),
+        )])
+    };
+    let right = signed(b"a-made-up-secret", body);
+    for (headers, body) in [
+        (HeaderMap::new(), &body[..]),
+        (signed(b"another-secret", body), body),
+        (right.clone(), br#"{"batch":"b-17","events":[]}"#),
+        (
+            HeaderMap::from_iter([(
+                http::HeaderName::from_static("parcel-signature"),
+                HeaderValue::from_static("~"),
+            )]),
+            body,
+        ),
+    ] {
+        let answer = post(&url, &headers, body);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    // The second one is a repetition.
+    for _ in 0..2 {
+        let answer = post(&url, &right, body);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"received":true}"#), "{answer}");
+    }
+    let odd = br#"{"batch":"b-18","events":"none"}"#;
+    let answer = post(&url, &signed(b"a-made-up-secret", odd), odd);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "what is proved and can't be read is kept aside: {answer}");
+    let mut effects = [example.line(), example.line()];
+    effects.sort();
+    assert_eq!(
+        effects,
+        [
+            r#"parcel.lost parcel/4712: {"parcel":"4712","type":"Parcel.Lost"}"#,
+            r#"parcel.sent parcel/4711: {"at":"2026-01-23T09:48:17Z","parcel":"4711","type":"Parcel.Sent"}"#,
+        ]
+    );
     example.stop();
 }
 
@@ -51,25 +153,34 @@ fn verify_only() {
 struct Example {
     process: Child,
     output: BufReader<ChildStdout>,
-    _folder: TempDir,
+    #[expect(dead_code, reason = "goes with the example, unless it is the test's")]
+    own_folder: Option<TempDir>,
 }
 
 impl Example {
     /// Starts an example in a folder of its own. `cargo test` has built it, unless it was asked for this file alone.
     fn start(name: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut example = Self::start_in(folder.path(), name, arguments, &[]);
+        example.own_folder = Some(folder);
+        example
+    }
+
+    /// The same in this folder, with these variables in its environment.
+    fn start_in(folder: &Path, name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let test = std::env::current_exe().unwrap();
         let program = test.parent().unwrap().parent().unwrap().join("examples").join(name);
         assert!(program.exists(), "{} is not there; build it by `cargo build --examples`", program.display());
-        let folder = tempfile::tempdir().unwrap();
         let mut process = Command::new(program)
             .args(arguments)
-            .current_dir(&folder)
+            .envs(variables.iter().copied())
+            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, output, _folder: folder }
+        Self { process, output, own_folder: None }
     }
 
     /// The next line that it prints.
@@ -82,20 +193,9 @@ impl Example {
 
     /// Sends it a sample as its sender would. `printed` holds the URL as a word of its own.
     fn send(printed: &str, sample: Sample, secret: &str, success: &str) {
-        let url = printed.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
-        let (host, path) = url.split_once('/').unwrap();
-        let request = sample.request(Some(&Secret::from(secret)), SystemClock.now(), 1).unwrap();
-        let headers =
-            request.headers.iter().map(|(name, value)| [name.as_str(), value.to_str().unwrap()].join(": "));
-        let headers = headers.collect::<Vec<_>>().join("\r\n");
-        let head = format!(
-            "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n\r\n",
-            request.body.len()
-        );
-        let mut stream = TcpStream::connect(host).unwrap();
-        stream.write_all(&[head.as_bytes(), &request.body].concat()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let SignedRequest { headers, body, .. } =
+            sample.request(Some(&Secret::from(secret)), SystemClock.now(), 1).unwrap();
+        let answer = post(printed, &headers, &body);
         assert!(
             answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(&format!("\r\n\r\n{success}")),
             "{answer}"
@@ -108,6 +208,23 @@ impl Example {
         kill_process(pid, Signal::INT).unwrap();
         assert!(self.process.wait().unwrap().success());
     }
+}
+
+/// Posts it to the URL that stands in `printed` as a word of its own. All of the answer.
+fn post(printed: &str, headers: &HeaderMap, body: &[u8]) -> String {
+    let url = printed.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
+    let (host, path) = url.split_once('/').unwrap();
+    let headers: String =
+        headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    let length = body.len();
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 impl Drop for Example {

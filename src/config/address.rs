@@ -5,9 +5,9 @@ use std::path::Path;
 #[cfg(feature = "redis")]
 use super::value::list;
 use super::{reader::Table, secrets::secrets};
-use crate::provider::Secret;
 #[cfg(feature = "redis")]
 use crate::journal::{RedisAddress, RedisUrl, Topology as Reached};
+use crate::provider::Secret;
 
 /// What stands beside the URL, as far as it is there and right.
 #[cfg_attr(

@@ -31,6 +31,8 @@ use toml::de::DeTable;
 
 pub(crate) use self::embedded::random_secret;
 pub use self::receiver::RouteError;
+#[cfg(feature = "redis")]
+pub use self::targets::RedisStreamConfig;
 pub use self::{
     check::{Finding, Level, Report},
     error::{ConfigError, Problem},
@@ -42,8 +44,6 @@ pub use self::{
     targets::{HttpTargetConfig, TargetConfig},
     value::Rate,
 };
-#[cfg(feature = "redis")]
-pub use self::targets::RedisStreamConfig;
 use self::{
     reader::{Context, Table},
     value::list,

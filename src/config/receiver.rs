@@ -1,8 +1,8 @@
 //! A configuration becomes a receiver.
 
-use super::{Config, HttpTargetConfig, QueueConfig, TargetConfig};
 #[cfg(feature = "redis")]
 use super::RedisStreamConfig;
+use super::{Config, HttpTargetConfig, QueueConfig, TargetConfig};
 #[cfg(feature = "redis")]
 use crate::target::RedisStreamTarget;
 use crate::{

@@ -1,18 +1,12 @@
 //! `target = { … }` of a route: where its events go.
 
+use std::{fmt, num::NonZeroUsize};
 #[cfg(feature = "redis")]
 use std::{num::NonZeroU64, time::Duration};
-use std::{fmt, num::NonZeroUsize};
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use reqwest::Url;
 
-#[cfg(feature = "redis")]
-use super::{
-    address::AddressKeys,
-    entry::Zero,
-    secrets::{Words, confidential},
-};
 use super::{
     QueueConfig,
     entry::Value,
@@ -21,11 +15,17 @@ use super::{
     value::{self, Rate, list},
 };
 #[cfg(feature = "redis")]
+use super::{
+    address::AddressKeys,
+    entry::Zero,
+    secrets::{Words, confidential},
+};
+use crate::provider::Secrets;
+#[cfg(feature = "redis")]
 use crate::{
     journal::{REDIS_URL, RedisAddress, RedisUrl},
     target::{RedisStreamTarget, TargetError},
 };
-use crate::provider::Secrets;
 
 /// Where a route's events go.
 #[derive(Clone, PartialEq, Eq)]

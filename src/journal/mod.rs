@@ -28,10 +28,10 @@ pub(crate) use self::record::{
     AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, EventRecord, Filter, ItemState, JobRecord,
     JobState, Page, Stats,
 };
-#[cfg(all(feature = "redis", feature = "cli"))]
-pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity, Topology};
 #[cfg(feature = "redis")]
 pub use self::redis::RedisAddress;
+#[cfg(all(feature = "redis", feature = "cli"))]
+pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity, Topology};
 #[cfg(feature = "redis")]
 pub(crate) use self::redis::{Redis, RedisOptions, StreamLimit, Streams};
 #[cfg(feature = "redis")]

@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
+use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
 #[cfg(feature = "redis")]
 use crate::journal::Streams;
-use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
 use crate::{
     delivery::IdGenerator,
     handler::{FunctionHandler, Handler, HandlerFn, SharedHandler},

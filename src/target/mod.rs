@@ -22,6 +22,8 @@ mod text;
 
 use std::sync::Arc;
 
+#[cfg(feature = "redis")]
+pub use self::redis_stream::RedisStreamTarget;
 pub use self::{
     breaker::BreakerSettings,
     exec::ExecTarget,
@@ -29,11 +31,9 @@ pub use self::{
     log::LogTarget,
     rate::Rate,
 };
-#[cfg(feature = "redis")]
-pub use self::redis_stream::RedisStreamTarget;
+use crate::handler::SharedHandler;
 #[cfg(feature = "redis")]
 use crate::{clock::Clock, journal::Streams};
-use crate::handler::SharedHandler;
 
 /// Where a route's jobs go, if not to a function.
 #[derive(Debug)]

@@ -76,7 +76,8 @@ impl Core {
         if !(1..=MAX_LANES).contains(&options.lanes) {
             return Err(RedisOpenError::Lanes(options.lanes));
         }
-        let new_link = || Link::new(&options.address).map_err(|error| RedisOpenError::Options(error.to_string()));
+        let new_link =
+            || Link::new(&options.address).map_err(|error| RedisOpenError::Options(error.to_string()));
         let (link, batches) = (new_link()?, new_link()?);
         let incarnation = getrandom::u64().map_err(|error| RedisOpenError::Options(error.to_string()))?;
         let owner = format!("{}/{incarnation:016x}", hex::encode(host));

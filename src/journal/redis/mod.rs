@@ -30,6 +30,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
+pub use self::options::RedisAddress;
 use self::{
     accept::Prepared,
     batch::Batches,
@@ -38,7 +39,6 @@ use self::{
     link::{LinkError, Script},
     settle::Settlement,
 };
-pub use self::options::RedisAddress;
 pub(crate) use self::{
     core::RedisOpenError,
     durability::{RedisFinding, Severity},

@@ -45,7 +45,10 @@ async fn an_entry_is_the_contract_to_the_field() {
 
     let mut entries = server.entries("orders");
     let traceparent = entries[0].remove("traceparent").unwrap();
-    assert!(traceparent.starts_with(&format!("00-{}-", job.id.to_string().replace('-', ""))), "{traceparent}");
+    assert!(
+        traceparent.starts_with(&format!("00-{}-", job.id.to_string().replace('-', ""))),
+        "{traceparent}"
+    );
     let expected = [
         ("specversion", "1.0"),
         ("id", &job.event_id.to_string()),

@@ -194,7 +194,8 @@ async fn a_server_that_is_not_there_is_a_finding() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let findings = RedisOptions::new(RedisAddress::new([format!("redis://:hunter2@127.0.0.1:{port}")])).findings().await;
+    let findings =
+        RedisOptions::new(RedisAddress::new([format!("redis://:hunter2@127.0.0.1:{port}")])).findings().await;
     let (level, text) = about("connection", findings).unwrap();
     assert_eq!(level, Warning);
     assert!(text.contains(&port.to_string()) && !text.contains("hunter2"), "{text}");

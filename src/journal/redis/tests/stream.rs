@@ -30,10 +30,10 @@ async fn an_entry_is_its_fields_and_is_named_by_redis() {
     assert!(millis.parse::<u64>().unwrap() > 1_700_000_000_000 && number == "0", "{id}");
     let entries = server.entries("orders");
     assert_eq!(entries.len(), 1);
-    assert_eq!(entries[0].clone().into_iter().collect::<Vec<_>>(), [
-        ("data".to_owned(), "{}".to_owned()),
-        ("id".to_owned(), "1".to_owned())
-    ]);
+    assert_eq!(
+        entries[0].clone().into_iter().collect::<Vec<_>>(),
+        [("data".to_owned(), "{}".to_owned()), ("id".to_owned(), "1".to_owned())]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
