@@ -297,8 +297,8 @@ fn signatures() {
 #[test]
 #[cfg(feature = "redis")]
 fn streams() {
-    let route = |target: &str| format!("[[route]]\nname = \"a\"\ntarget = {{ {target} }}");
     const URL: &str = "url = \"redis://:hunter2@a\"";
+    let route = |target: &str| format!("[[route]]\nname = \"a\"\ntarget = {{ {target} }}");
     for (target, parts) in [
         ("redis_stream = \"x\"", &["line 7", "`redis_stream`", "in no Redis", "add url = \"redis://"][..]),
         (

@@ -84,7 +84,7 @@ impl AddressKeys {
             sentinel_master: self.sentinel_master,
             sentinel_user: self.sentinel_user,
             sentinel_password: self.sentinel_password,
-            ca: self.ca,
+            ca: self.ca.map(Into::into),
             ..RedisAddress::at(urls)
         }
     }

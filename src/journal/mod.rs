@@ -30,6 +30,8 @@ pub(crate) use self::record::{
 };
 #[cfg(feature = "redis")]
 pub use self::redis::RedisAddress;
+#[cfg(all(test, feature = "redis"))]
+pub(crate) use self::redis::servers as redis_servers;
 #[cfg(all(feature = "redis", feature = "cli"))]
 pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity, Topology};
 #[cfg(feature = "redis")]

@@ -31,6 +31,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 pub use self::options::RedisAddress;
+#[cfg(test)]
+pub(crate) use self::tests::servers;
 use self::{
     accept::Prepared,
     batch::Batches,

@@ -1,6 +1,6 @@
 //! Where a Redis is, and how the store in it is run.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
 use reqwest::Url;
@@ -39,7 +39,7 @@ pub struct RedisAddress {
     /// Sentinel: what the Sentinels themselves ask for; `None`: they ask for nothing.
     pub(crate) sentinel_password: Option<Secret>,
     /// TLS: the certificates of the authorities to trust, as PEM; `None`: those that the system trusts.
-    pub(crate) ca: Option<Vec<u8>>,
+    pub(crate) ca: Option<Arc<[u8]>>,
     /// How long a call may take, connecting included. Then it has no answer.
     pub(crate) timeout: Duration,
 }
@@ -90,7 +90,7 @@ impl RedisAddress {
     /// With `rediss://`: the certificates to trust, as PEM. Those that the system trusts where nothing is said.
     #[must_use]
     pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.ca = Some(pem.into());
+        self.ca = Some(pem.into().into());
         self
     }
 }

@@ -2,13 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use self::servers::RedisServer;
 use super::*;
-use crate::clock::ManualClock;
-
-#[allow(dead_code, unused_imports, reason = "the tests of the store use what is not used here")]
-#[path = "../../../tests/support/redis/mod.rs"]
-mod servers;
+use crate::{clock::ManualClock, journal::redis_servers::RedisServer};
 
 fn target(server: &RedisServer) -> RedisStreamTarget {
     RedisStreamTarget::new("orders").unwrap().at(RedisAddress::new([server.url()]))

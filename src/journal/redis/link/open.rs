@@ -233,5 +233,6 @@ fn sentinel(address: &RedisAddress, servers: &[ConnectionInfo]) -> Result<Sentin
 }
 
 fn certificates(address: &RedisAddress) -> Option<TlsCertificates> {
-    address.ca.clone().map(|ca| TlsCertificates { client_tls: None, root_cert: Some(ca) })
+    let ca = address.ca.as_ref()?;
+    Some(TlsCertificates { client_tls: None, root_cert: Some(ca.to_vec()) })
 }

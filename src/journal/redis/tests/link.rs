@@ -156,24 +156,20 @@ async fn a_user_of_an_access_list_over_tls() {
     // Exactly what doorbell needs.
     let rights = ["~{doorbell:*", "&doorbell:*", "+@all", "-@admin"];
     server.command(&[&["ACL", "SETUSER", "doorbell", "on", ">p/w"], &rights[..]].concat());
-    let ca = Some(certificates.ca.clone().into_bytes());
-    let address = |url: &str| RedisAddress {
-        ca: ca.clone(),
-        ..RedisAddress::new([url.replace("PORT", &port.to_string())])
-    };
+    let address = |url: &str| RedisAddress::new([url.replace("PORT", &port.to_string())]);
+    let trusting = |url: &str| address(url).ca(certificates.ca.clone());
 
-    let trusted = link(&address("rediss://doorbell:p%2Fw@localhost:PORT"));
+    let trusted = link(&trusting("rediss://doorbell:p%2Fw@localhost:PORT"));
     assert_eq!(trusted.run(0, &increment(), &[b"1"]).await, Ok(Value::Int(1)));
     let mut wakes = trusted.wakes();
     assert_eq!(format!("{:?}", heard(&mut wakes).await), "Subscribed");
 
-    let wrong = link(&address("rediss://doorbell:hunter2@localhost:PORT"));
+    let wrong = link(&trusting("rediss://doorbell:hunter2@localhost:PORT"));
     let wrong = wrong.run(0, &increment(), &[b"1"]).await.unwrap_err();
     assert!(matches!(wrong, LinkError::Refused(_)), "{wrong:?}");
     assert!(!format!("{wrong:?} {wrong}").contains("hunter2"), "{wrong:?}");
 
-    let unknown =
-        RedisAddress { ca: Some(Certificates::make().ca.into_bytes()), ..address("rediss://localhost:PORT") };
+    let unknown = address("rediss://localhost:PORT").ca(Certificates::make().ca);
     let untrusted = link(&unknown).run(0, &increment(), &[b"1"]).await;
     assert!(matches!(untrusted, Err(LinkError::Away(_))), "{untrusted:?}");
 

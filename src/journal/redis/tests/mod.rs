@@ -7,7 +7,7 @@ mod link;
 mod reading;
 #[allow(dead_code, reason = "the tests of the service use what is not used here")]
 #[path = "../../../../tests/support/redis/mod.rs"]
-pub(super) mod servers;
+pub(crate) mod servers;
 mod stream;
 mod sweeping;
 mod topology;
