@@ -153,7 +153,7 @@ fn verify_only() {
 struct Example {
     process: Child,
     output: BufReader<ChildStdout>,
-    #[expect(dead_code, reason = "goes with the example, unless it is the test's")]
+    /// Goes with the example; `None` where the folder is the test's.
     own_folder: Option<TempDir>,
 }
 
@@ -214,12 +214,14 @@ impl Example {
 fn post(printed: &str, headers: &HeaderMap, body: &[u8]) -> String {
     let url = printed.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
     let (host, path) = url.split_once('/').unwrap();
-    let headers: String =
-        headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
-    let length = body.len();
-    let head = format!(
-        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-    );
+    let mut head = vec![
+        format!("POST /{path} HTTP/1.1"),
+        format!("Host: {host}"),
+        "Connection: close".to_owned(),
+        format!("Content-Length: {}", body.len()),
+    ];
+    head.extend(headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())));
+    let head = head.join("\r\n") + "\r\n\r\n";
     let mut stream = TcpStream::connect(host).unwrap();
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = String::new();

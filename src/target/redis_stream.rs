@@ -27,7 +27,7 @@ use crate::{
 /// is sent twice.
 ///
 /// The stream is in the queue's own Redis, or in the one that [`at`](Self::at) names. The name is configured; nothing of a
-/// job has a part in it. In a Cluster, a stream is on one node.
+/// job has a part in it. The user that the URL names needs `+xadd` on that key. In a Cluster, a stream is on one node.
 ///
 /// **Nothing is removed from the stream unless you say so.** Consumers remove what they have read (`XDEL`, `XTRIM`).
 /// Where they don't, Redis is full one day, if it has a `maxmemory` with `noeviction`: then it refuses entries, and jobs wait in the queue,

@@ -126,7 +126,7 @@ fn keeps_the_contract(command: impl Fn(u16) -> Command) {
     assert!(service.terminate().success());
 }
 
-/// The headers of Standard Webhooks, and one of CloudEvents.
+/// The headers of Standard Webhooks, and one of `CloudEvents`.
 fn signed(key: &[u8], id: &str, at: Timestamp, body: &[u8]) -> HeaderMap {
     let time = at.as_seconds();
     let mac = Hmac::<sha2::Sha256>::new_from_slice(key)
