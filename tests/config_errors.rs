@@ -330,6 +330,8 @@ fn streams() {
         one_error_after(&route(target), parts);
     }
     let queue = "[queue]\nurl = \"redis://:hunter2@a\"";
+    let broken = queue.replace("redis:", "http:");
+    one_error_after(&format!("{broken}\n{}", route("redis_stream = \"x\"")), &["[queue], `url`"]);
     let topology = route("redis_stream = \"x\", topology = \"cluster\"");
     one_error_after(
         &format!("{queue}\n{topology}"),

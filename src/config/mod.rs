@@ -198,7 +198,9 @@ impl Config {
                 "there is none, so nothing could come in; add a [[source]] with name and provider",
             );
         }
-        let routes = routes::read(root.sections("route"), &sources, &declared, &queue);
+        // A place that can't be read is a problem already.
+        let shared = !queue.is_embedded() || ["url", "url_file"].iter().any(|key| queue_table.is_wrong(key));
+        let routes = routes::read(root.sections("route"), &sources, &declared, shared);
         for name in declared.iter().filter(|name| {
             let wanted = |route: &RouteConfig| route.route.sources.matches(name);
             root.has("route") && !routes.iter().any(wanted)

@@ -3,7 +3,6 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    QueueConfig,
     entry::{Text, Value, Zero},
     reader::Table,
     sources::SourceConfig,
@@ -26,13 +25,13 @@ pub(super) fn read(
     tables: Vec<Table<'_, '_>>,
     sources: &[SourceConfig],
     declared: &[String],
-    queue: &QueueConfig,
+    queue_in_redis: bool,
 ) -> Vec<RouteConfig> {
     let mut lines = HashMap::new();
     tables
         .into_iter()
         .filter_map(|table| {
-            let route = read_one(&table, sources, declared, queue);
+            let route = read_one(&table, sources, declared, queue_in_redis);
             if let Some(name) = route.as_ref().map(|route| &route.route.name)
                 && let Some(first) = lines.insert(name.clone(), table.line("name"))
             {
@@ -51,7 +50,7 @@ fn read_one(
     table: &Table<'_, '_>,
     sources: &[SourceConfig],
     declared: &[String],
-    queue: &QueueConfig,
+    queue_in_redis: bool,
 ) -> Option<RouteConfig> {
     let name = table
         .required("name", "add a name, such as name = \"stock-to-erp\": it is part of each job's id")
@@ -64,8 +63,9 @@ fn read_one(
     let retry = table.get("retry").and_then(|it| retry(&it)).unwrap_or_default();
     let timeout =
         table.get("timeout").and_then(|it| it.duration(Zero::Refused)).unwrap_or(Route::DEFAULT_TIMEOUT);
-    let target =
-        table.required("target", &format!("add one of {TARGETS}")).and_then(|it| targets::read(&it, queue));
+    let target = table
+        .required("target", &format!("add one of {TARGETS}"))
+        .and_then(|it| targets::read(&it, queue_in_redis));
     Some(RouteConfig {
         route: Route { name: name?, sources: filter, events, retry, timeout },
         target: target?,

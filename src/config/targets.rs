@@ -7,18 +7,17 @@ use std::{num::NonZeroU64, time::Duration};
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use reqwest::Url;
 
-use super::{
-    QueueConfig,
-    entry::Value,
-    reader::Table,
-    secrets::secrets,
-    value::{self, Rate, list},
-};
 #[cfg(feature = "redis")]
 use super::{
     address::AddressKeys,
     entry::Zero,
     secrets::{Words, confidential},
+};
+use super::{
+    entry::Value,
+    reader::Table,
+    secrets::secrets,
+    value::{self, Rate, list},
 };
 use crate::provider::Secrets;
 #[cfg(feature = "redis")]
@@ -144,8 +143,8 @@ pub(super) const TARGETS: &str = "target = { http = \"https://…\" }, { exec = 
 pub(super) const TARGETS: &str =
     "target = { http = \"https://…\" }, { exec = [\"command\", \"argument\"] } or { log = {} }";
 
-/// Reads a target; `queue` says whether there is a Redis for one that names none.
-pub(super) fn read(value: &Value<'_, '_>, queue: &QueueConfig) -> Option<TargetConfig> {
+/// Reads a target; one that names no Redis needs a queue in Redis.
+pub(super) fn read(value: &Value<'_, '_>, queue_in_redis: bool) -> Option<TargetConfig> {
     let table = value.table(&format!("a table: {TARGETS}"))?;
     let kinds: Vec<_> =
         ["http", "exec", "log", "redis_stream"].into_iter().filter(|kind| table.has(kind)).collect();
@@ -159,10 +158,10 @@ pub(super) fn read(value: &Value<'_, '_>, queue: &QueueConfig) -> Option<TargetC
             Some(TargetConfig::Log)
         }
         #[cfg(feature = "redis")]
-        ["redis_stream"] => stream(&table, queue).map(TargetConfig::RedisStream),
+        ["redis_stream"] => stream(&table, queue_in_redis).map(TargetConfig::RedisStream),
         #[cfg(not(feature = "redis"))]
         ["redis_stream"] => {
-            let _ = queue;
+            let _ = queue_in_redis;
             value.problem(format!("redis_stream needs Redis, which this build has not; expected {TARGETS}"));
             return None;
         }
@@ -221,7 +220,7 @@ fn exec(table: &Table<'_, '_>) -> Option<TargetConfig> {
 }
 
 #[cfg(feature = "redis")]
-fn stream(table: &Table<'_, '_>, queue: &QueueConfig) -> Option<RedisStreamConfig> {
+fn stream(table: &Table<'_, '_>, queue_in_redis: bool) -> Option<RedisStreamConfig> {
     let stream = table.get("redis_stream").and_then(|it| {
         let text = it.text("the name of a stream, such as \"orders\"")?;
         match RedisStreamTarget::new(text.value.as_str()) {
@@ -239,7 +238,7 @@ fn stream(table: &Table<'_, '_>, queue: &QueueConfig) -> Option<RedisStreamConfi
             }
         }
     });
-    let address = stream_address(table, queue);
+    let address = stream_address(table, queue_in_redis);
     let max_length = table.get("max_length").and_then(|it| it.count(1..=u32::MAX));
     let max_age = table.get("max_age").and_then(|it| it.duration(Zero::Refused));
     if max_length.is_some() && max_age.is_some() {
@@ -252,7 +251,7 @@ fn stream(table: &Table<'_, '_>, queue: &QueueConfig) -> Option<RedisStreamConfi
 
 /// The Redis that a target names for itself.
 #[cfg(feature = "redis")]
-fn stream_address(table: &Table<'_, '_>, queue: &QueueConfig) -> Option<RedisAddress> {
+fn stream_address(table: &Table<'_, '_>, queue_in_redis: bool) -> Option<RedisAddress> {
     const URL: Words = Words {
         what: "URL",
         one: "the URL of a Redis",
@@ -270,7 +269,7 @@ fn stream_address(table: &Table<'_, '_>, queue: &QueueConfig) -> Option<RedisAdd
         if keys.is_shared() {
             table.problem("topology", why);
         }
-        if queue.is_embedded() {
+        if !queue_in_redis {
             table.problem(
                 "redis_stream",
                 "is in no Redis, as jobs wait in the journal itself; add url = \"redis://127.0.0.1:6379\" beside it, or \
