@@ -116,7 +116,7 @@ fn event(body: &[u8], raw: &RawValue) -> Result<ParsedEvent, Unparsable> {
         kind: head.r#type.to_lowercase(),
         subject: head.parcel.map(|number| format!("parcel/{number}")),
         occurred_at: head.at.as_deref().and_then(Timestamp::parse_rfc3339),
-        data: Slices::parts([start..start + raw.get().len()]),
+        data: Slices::parts(std::iter::once(start..start + raw.get().len())),
     })
 }
 
