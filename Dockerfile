@@ -12,7 +12,10 @@ ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
 RUN mkdir -p src bench/src examples \
-    && echo 'fn main() {}' | tee src/main.rs bench/src/main.rs examples/quickstart.rs > examples/existing_axum_app.rs \
+    && echo 'fn main() {}' | tee src/main.rs > bench/src/main.rs \
+    && for example in $(sed -n '/^\[\[example\]\]/{n;s/^name = "\(.*\)"/\1/p}' Cargo.toml); do \
+        cp src/main.rs "examples/$example.rs"; \
+    done \
     && touch src/lib.rs README.md \
     && cargo build --release --locked --package doorbell --bin doorbell
 COPY README.md ./

@@ -98,7 +98,7 @@ mod tests {
         let (mut doorbell, shop) = start().await;
         doorbell.send("cafe", level(2, 23.5)).await;
         assert_eq!(doorbell.run().await[0].state, JobState::Done);
-        assert_eq!(shop.with(|shelves| shelves.levels["512"]), 23.5);
+        assert_eq!(shop.with(|shelves| shelves.levels["512"].to_string()), "23.5");
     }
 
     #[tokio::test]
@@ -120,7 +120,7 @@ mod tests {
 
         shop.with(|shelves| shelves.closed = false);
         assert_eq!(doorbell.run().await[0].state, JobState::Done);
-        assert_eq!(shop.with(|shelves| shelves.levels["512"]), 23.5);
+        assert_eq!(shop.with(|shelves| shelves.levels["512"].to_string()), "23.5");
     }
 
     #[tokio::test]

@@ -23,7 +23,7 @@
 //! 4. The journal, a file in the data folder, stores the delivery with one job for each event and [`Route`], all in one
 //!    commit. Then the sender gets the reply that it takes for success.
 //! 5. A worker is woken, claims the job, counts the attempt, and
-//! 6. runs your function, a [`Handler`], or a [`target`]: an HTTP endpoint, a command, the log.
+//! 6. runs your function, a [`Handler`], or a [`target`]: an HTTP endpoint, a command, a Redis stream, the log.
 //!
 //! # Quickstart
 //!
@@ -152,6 +152,8 @@ mod text;
 #[cfg(any(feature = "client", feature = "receiver"))]
 mod tls;
 
+#[cfg(feature = "redis")]
+pub use self::journal::RedisAddress;
 #[cfg(feature = "redis")]
 pub use self::receiver::RedisQueue;
 #[cfg(feature = "axum")]

@@ -344,6 +344,44 @@ fn a_queue_in_redis_says_what_would_be_lost() {
 }
 
 #[test]
+#[cfg(feature = "redis")]
+fn a_stream_is_in_the_queues_redis_or_in_one_of_its_own() {
+    let source = "[[source]]\nname = \"a\"\nprovider = \"poster\"\nsecret = \"${S}\"";
+    let route = |name: &str, keys: &str| {
+        format!("[[route]]\nname = \"{name}\"\ntarget = {{ redis_stream = \"orders\"{keys} }}")
+    };
+    let streams = |text: &str| {
+        let config = parse_or_panic(text);
+        let streams: Vec<_> = config
+            .routes
+            .iter()
+            .map(|route| match &route.target {
+                TargetConfig::RedisStream(stream) => stream.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        (streams, config.check().to_string())
+    };
+    let queue = "[queue]\nurl = \"redis://:MDEyMzQ1@10.0.0.1\"";
+    let (own, report) = streams(&[queue, source, &route("one", "")].join("\n"));
+    assert!(own[0].stream == "orders" && own[0].address.is_none(), "{own:?}");
+    assert!(report.contains("route one (redis_stream orders), stream: nothing is removed"), "{report}");
+
+    let keys = ", url = [\"rediss://:MDEyMzQ1@a\", \"rediss://:MDEyMzQ1@b\"], topology = \"cluster\", max_length = 9";
+    let other = route("two", ", url = \"redis://:MDEyMzQ1@c\", max_age = \"30d\", concurrency = 4");
+    let (other, report) = streams(&[source, &route("one", keys), &other].join("\n"));
+    let shown = format!("{other:?}");
+    assert!(shown.contains("Cluster") && shown.contains("rediss://:[REDACTED]@b"), "{shown}");
+    assert!(!shown.contains("MDEyMzQ1") && !report.contains("MDEyMzQ1"), "{shown} {report}");
+    assert_eq!(other[0].max_length.map(u64::from), Some(9));
+    assert_eq!(other[1].max_age, Some(Duration::from_secs(30 * 86400)));
+    assert_eq!(other[1].concurrency, NonZeroUsize::new(4));
+    for part in ["about 9 entries stay, read or not", "about 30d of entries stay, read or not"] {
+        assert!(report.contains(part), "{report}");
+    }
+}
+
+#[test]
 fn errors_make_a_report_too() {
     let report = doorbell::config::Report::from(&parse("[ingres]").unwrap_err());
     assert!(!report.right);

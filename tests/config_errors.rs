@@ -295,6 +295,51 @@ fn signatures() {
 }
 
 #[test]
+#[cfg(feature = "redis")]
+fn streams() {
+    const URL: &str = "url = \"redis://:hunter2@a\"";
+    let route = |target: &str| format!("[[route]]\nname = \"a\"\ntarget = {{ {target} }}");
+    for (target, parts) in [
+        ("redis_stream = \"x\"", &["line 7", "`redis_stream`", "in no Redis", "add url = \"redis://"][..]),
+        (
+            &format!("redis_stream = \"\", {URL}"),
+            &["`redis_stream`", "\"\" is not usable", "is empty", "\"orders\""],
+        ),
+        (&format!("redis_stream = \"{{doorbell:0}}:x\", {URL}"), &["`redis_stream`", "the queue's own"]),
+        (&format!("redis_stream = 7, {URL}"), &["`redis_stream`", "is a number", "the name of a stream"]),
+        (
+            "redis_stream = \"x\", url = \"http://u:hunter2@a\"",
+            &["`url`", "no URL of Redis", "redis://[user]", "not shown"],
+        ),
+        (
+            "redis_stream = \"x\", url = [\"redis://:hunter2@a\", \"redis://:hunter2@b\"]",
+            &["`url`", "2 servers", "topology = \"sentinel\" or \"cluster\""],
+        ),
+        (
+            &format!("redis_stream = \"x\", {URL}, topology = \"sentinel\""),
+            &["`sentinel_master`", "is missing"],
+        ),
+        (&format!("redis_stream = \"x\", {URL}, max_length = 0"), &["`max_length`", "0 does not fit"]),
+        (&format!("redis_stream = \"x\", {URL}, max_age = \"0\""), &["`max_age`", "is 0", "more than 0"]),
+        (
+            &format!("redis_stream = \"x\", {URL}, max_length = 9, max_age = \"1d\""),
+            &["`max_age`", "beside max_length"],
+        ),
+        (&format!("redis_stream = \"x\", {URL}, rate = \"1/s\""), &["`rate`", "unknown key", "max_length"]),
+    ] {
+        one_error_after(&route(target), parts);
+    }
+    let queue = "[queue]\nurl = \"redis://:hunter2@a\"";
+    let broken = queue.replace("redis:", "http:");
+    one_error_after(&format!("{broken}\n{}", route("redis_stream = \"x\"")), &["[queue], `url`"]);
+    let topology = route("redis_stream = \"x\", topology = \"cluster\"");
+    one_error_after(
+        &format!("{queue}\n{topology}"),
+        &["`topology`", "only beside a url of the target's own"],
+    );
+}
+
+#[test]
 fn routes() {
     let route = |keys: &str| format!("[[route]]\n{keys}");
     for (keys, parts) in [
@@ -304,7 +349,6 @@ fn routes() {
         ("name = \"a\"\ntarget = \"http://x\"", &["line 7", "`target`", "is a string", "a table"]),
         ("name = \"a\"\ntarget = {}", &["line 7", "says nowhere to go", "log = {}"]),
         ("name = \"a\"\ntarget = { log = {}, exec = [\"x\"] }", &["line 7", "exec and log at once"]),
-        ("name = \"a\"\ntarget = { redis_stream = \"x\" }", &["line 7", "needs Redis"]),
         (
             "name = \"a\"\ntarget = { http = \"ftp://u:hunter2@x\" }",
             &["line 7", "`http`", "not shown", "http or https"],

@@ -5,20 +5,32 @@
 #[cfg(feature = "client")]
 #[path = "examples/enrich.rs"]
 mod enrich;
+#[cfg(feature = "cli")]
+#[path = "examples/forward.rs"]
+mod forward;
+#[cfg(feature = "redis")]
+#[path = "examples/redis.rs"]
+mod redis;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "the tests of the command use what is not used here")]
+mod support;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use doorbell::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     provider::Secret,
     testing::{Sample, SignedRequest},
 };
-use http::HeaderMap;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderValue};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -31,6 +43,93 @@ fn quickstart() {
     Example::send(&url, Sample::Poster, secret, r#"{"status":"accept"}"#);
     let effect = example.line();
     assert!(effect.starts_with("item ") && effect.ends_with(" left"), "{effect}");
+    example.stop();
+}
+
+#[test]
+fn poster_stock() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut example = Example::start_in(folder.path(), "poster_stock", &["127.0.0.1:0"], &[]);
+    let url = example.line();
+    let (_, secret) = url.rsplit_once(' ').unwrap();
+    let changed = |at: Timestamp| {
+        let request = Sample::Poster.request(Some(&Secret::from(secret)), at, 7).unwrap();
+        let answer = post(&url, &request.headers, &request.body);
+        assert!(
+            answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"status":"accept"}"#),
+            "{answer}"
+        );
+    };
+    let now = SystemClock.now();
+    changed(now);
+    assert_eq!(example.line(), "item 7 in storage 1: 23.5 left");
+    changed(now);
+    changed(now.minus(Duration::from_secs(60)));
+    assert_eq!(example.line(), "item 7: a newer level is known", "and the repeated one has no job");
+    changed(now.plus(Duration::from_secs(60)));
+    assert_eq!(example.line(), "item 7 in storage 1: 23.5 left");
+    example.stop();
+
+    #[cfg(feature = "cli")]
+    {
+        let replay = |line: &str| support::doorbell(folder.path(), line).with_code(0);
+        replay("replay --source cafe --state done");
+        let mut example = Example::start_in(folder.path(), "poster_stock", &["127.0.0.1:0"], &[]);
+        example.line();
+        for _ in 0..3 {
+            assert_eq!(example.line(), "item 7: this job had its effect before");
+        }
+        example.stop();
+    }
+}
+
+#[test]
+fn custom_provider() {
+    let mut example = Example::start("custom_provider", &["127.0.0.1:0"]);
+    let url = example.line();
+    let body = br#"{"batch":"b-17","events":[
+        {"type":"Parcel.Sent","parcel":"4711","at":"2026-01-23T09:48:17Z"}, {"type":"Parcel.Lost","parcel":"4712"}]}"#;
+    let signed = |secret: &[u8], body: &[u8]| {
+        let mac = Hmac::<sha2::Sha256>::new_from_slice(secret).unwrap().chain_update(body).finalize();
+        let signature = BASE64_STANDARD.encode(mac.into_bytes());
+        HeaderMap::from_iter([(
+            http::HeaderName::from_static("parcel-signature"),
+            HeaderValue::try_from(signature).unwrap(),
+        )])
+    };
+    let right = signed(b"a-made-up-secret", body);
+    for (headers, body) in [
+        (HeaderMap::new(), &body[..]),
+        (signed(b"another-secret", body), body),
+        (right.clone(), br#"{"batch":"b-17","events":[]}"#),
+        (
+            HeaderMap::from_iter([(
+                http::HeaderName::from_static("parcel-signature"),
+                HeaderValue::from_static("~"),
+            )]),
+            body,
+        ),
+    ] {
+        let answer = post(&url, &headers, body);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    // The second one is a repetition.
+    for _ in 0..2 {
+        let answer = post(&url, &right, body);
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"received":true}"#), "{answer}");
+    }
+    let odd = br#"{"batch":"b-18","events":"none"}"#;
+    let answer = post(&url, &signed(b"a-made-up-secret", odd), odd);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "what is proved and can't be read is kept aside: {answer}");
+    let mut effects = [example.line(), example.line()];
+    effects.sort();
+    assert_eq!(
+        effects,
+        [
+            r#"parcel.lost parcel/4712: {"parcel":"4712","type":"Parcel.Lost"}"#,
+            r#"parcel.sent parcel/4711: {"at":"2026-01-23T09:48:17Z","parcel":"4711","type":"Parcel.Sent"}"#,
+        ]
+    );
     example.stop();
 }
 
@@ -118,12 +217,14 @@ impl Example {
 fn post(printed: &str, headers: &HeaderMap, body: &[u8]) -> String {
     let url = printed.split(' ').find_map(|word| word.strip_prefix("http://")).unwrap();
     let (host, path) = url.split_once('/').unwrap();
-    let headers = headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()));
-    let headers = headers.collect::<Vec<_>>().concat();
-    let length = body.len();
-    let head = format!(
-        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-    );
+    let mut head = vec![
+        format!("POST /{path} HTTP/1.1"),
+        format!("Host: {host}"),
+        "Connection: close".to_owned(),
+        format!("Content-Length: {}", body.len()),
+    ];
+    head.extend(headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())));
+    let head = head.join("\r\n") + "\r\n\r\n";
     let mut stream = TcpStream::connect(host).unwrap();
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = String::new();

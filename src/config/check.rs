@@ -132,7 +132,11 @@ pub(super) fn check(config: &Config) -> Report {
         findings.push(warning("[ingress], `public_url`", text));
     }
     findings.extend(config.sources.iter().flat_map(source));
-    findings.extend(config.routes.iter().map(|route| self::route(config, route)));
+    for route in &config.routes {
+        findings.push(self::route(config, route));
+        #[cfg(feature = "redis")]
+        findings.extend(kept_in_stream(route));
+    }
     findings.extend(failures::failures(config));
     Report { right: true, findings }
 }
@@ -205,6 +209,22 @@ fn source(source: &SourceConfig) -> [Finding; 3] {
         ),
         info(subject("when it gets no success reply"), facts.failure),
     ]
+}
+
+#[cfg(feature = "redis")]
+fn kept_in_stream(route: &RouteConfig) -> Option<Finding> {
+    let TargetConfig::RedisStream(stream) = &route.target else { return None };
+    let kept = match (stream.max_length, stream.max_age) {
+        (Some(length), _) => format!("about {length} entries"),
+        (None, Some(age)) => format!("about {} of entries", show_duration(age)),
+        (None, None) => {
+            let text = "nothing is removed from the stream: its consumers have to, or it grows until Redis is full. \
+                        Then entries are refused and jobs wait, if Redis says noeviction";
+            return Some(info(format!("route {} ({}), stream", route.route.name, route.target), text));
+        }
+    };
+    let text = format!("{kept} stay, read or not: a consumer that is further behind loses the oldest");
+    Some(info(format!("route {} ({}), consumer down", route.route.name, route.target), text))
 }
 
 fn route(config: &Config, route: &RouteConfig) -> Finding {

@@ -4,6 +4,7 @@
 //! it. A secret's value stands in no message, and a value that is not understood is quoted as the file has it, without
 //! what a variable of the environment holds.
 
+mod address;
 mod check;
 mod embedded;
 mod entry;
@@ -18,6 +19,7 @@ mod routes;
 mod secrets;
 mod sections;
 mod sources;
+mod targets;
 mod value;
 
 use std::{
@@ -29,14 +31,17 @@ use toml::de::DeTable;
 
 pub(crate) use self::embedded::random_secret;
 pub use self::receiver::RouteError;
+#[cfg(feature = "redis")]
+pub use self::targets::RedisStreamConfig;
 pub use self::{
     check::{Finding, Level, Report},
     error::{ConfigError, Problem},
     provider::{ProviderKind, ProviderSettings, Signature},
     queue::QueueConfig,
-    routes::{HttpTargetConfig, RouteConfig, TargetConfig},
+    routes::RouteConfig,
     sections::{AdminConfig, IngressConfig, JournalConfig, WorkerConfig},
     sources::SourceConfig,
+    targets::{HttpTargetConfig, TargetConfig},
     value::Rate,
 };
 use self::{
@@ -193,7 +198,9 @@ impl Config {
                 "there is none, so nothing could come in; add a [[source]] with name and provider",
             );
         }
-        let routes = routes::read(root.sections("route"), &sources, &declared);
+        // A place that can't be read is a problem already.
+        let shared = !queue.is_embedded() || ["url", "url_file"].iter().any(|key| queue_table.is_wrong(key));
+        let routes = routes::read(root.sections("route"), &sources, &declared, shared);
         for name in declared.iter().filter(|name| {
             let wanted = |route: &RouteConfig| route.route.sources.matches(name);
             root.has("route") && !routes.iter().any(wanted)

@@ -1,18 +1,15 @@
 //! `[queue]`: where jobs wait.
 
-#[cfg(feature = "redis")]
-mod shared;
-
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use super::{
+    address::AddressKeys,
     entry::Zero,
     reader::Table,
-    secrets::{Words, confidential, secrets},
+    secrets::{Words, confidential},
     sources::SourceConfig,
     value::show_duration,
 };
-use crate::provider::Secret;
 #[cfg(feature = "redis")]
 use crate::{
     journal::{AckWhen, REDIS_URL, RedisUrl},
@@ -91,7 +88,7 @@ impl QueueConfig {
                     table.problem("url", TWO_QUEUES);
                     return Self::Embedded;
                 }
-                Self::Redis(shared::queue(table, keys, urls))
+                Self::Redis(keys.queue(table, urls))
             }
             #[cfg(not(feature = "redis"))]
             _ => {
@@ -101,6 +98,10 @@ impl QueueConfig {
         }
     }
 }
+
+/// How long Redis is waited for before the journal alone has to do.
+#[cfg(feature = "redis")]
+const ACK_TIMEOUT: Duration = Duration::from_millis(300);
 
 const TWO_QUEUES: &str =
     "names \"embedded\" beside another queue; expected either \"embedded\" alone, or URLs of one Redis";
@@ -139,25 +140,13 @@ fn place(text: &str) -> Result<Place, String> {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Topology {
-    Single,
-    Sentinel,
-    Cluster,
-}
-
 /// What stands beside the URL, as far as it is there and right.
 #[cfg_attr(
     not(feature = "redis"),
     expect(dead_code, reason = "the embedded queue only asks whether they are there")
 )]
 struct Keys {
-    topology: Option<Topology>,
-    sentinel_master: Option<String>,
-    sentinel_user: Option<String>,
-    sentinel_password: Option<Secret>,
-    /// Certificates, as PEM.
-    ca: Option<Vec<u8>>,
+    address: AddressKeys,
     /// Whether Redis, too, must have a delivery before it is acknowledged.
     both: Option<bool>,
     ack_timeout: Option<Duration>,
@@ -168,19 +157,8 @@ struct Keys {
 
 impl Keys {
     fn read(table: &Table<'_, '_>) -> Self {
-        let name = |key, expected| {
-            table
-                .get(key)
-                .and_then(|it| it.parsed(expected, |text| (!text.is_empty()).then(|| text.to_owned())))
-        };
-        let topologies =
-            [("single", Topology::Single), ("sentinel", Topology::Sentinel), ("cluster", Topology::Cluster)];
         Self {
-            topology: table.get("topology").and_then(|it| it.choice(&topologies)),
-            sentinel_master: name("sentinel_master", "the name that the Sentinels know the primary by"),
-            sentinel_user: name("sentinel_user", "the name of a user of the Sentinels"),
-            sentinel_password: sentinel_password(table),
-            ca: certificates(table),
+            address: AddressKeys::read(table),
             both: table.get("ack").and_then(|it| it.choice(&[("journal", false), ("both", true)])),
             ack_timeout: table.get("ack_timeout").and_then(|it| it.duration(Zero::Refused)),
             wait_replicas: table.get("wait_replicas").and_then(|it| it.count(0..=100)),
@@ -192,9 +170,8 @@ impl Keys {
     /// Complains about what the embedded queue can't do. What it does anyway may stand.
     fn refuse_on_embedded(&self, table: &Table<'_, '_>) {
         const WHY: &str = "has no meaning on the embedded queue";
-        let topology = self.topology.unwrap_or(Topology::Single);
         for (key, wanted, default) in [
-            ("topology", topology != Topology::Single, "\"single\""),
+            ("topology", self.address.is_shared(), "\"single\""),
             ("ack", self.both == Some(true), "\"journal\""),
             ("wait_replicas", self.wait_replicas.unwrap_or(0) > 0, "0"),
             ("wait_aof", self.wait_aof == Some(true), "false"),
@@ -207,40 +184,23 @@ impl Keys {
                 );
             }
         }
-        for key in SENTINEL.into_iter().chain(["ca_file"]).filter(|key| table.has(key)) {
-            table.problem(key, format!("{WHY}; leave it out, or give url a Redis"));
-        }
+        AddressKeys::refuse(table, &format!("{WHY}; leave it out, or give url a Redis"));
     }
-}
 
-/// The keys that only Sentinels give a meaning.
-const SENTINEL: [&str; 4] =
-    ["sentinel_master", "sentinel_user", "sentinel_password", "sentinel_password_file"];
-
-fn sentinel_password(table: &Table<'_, '_>) -> Option<Secret> {
-    let mut passwords = secrets(table, "sentinel_password", "sentinel_password_file", |_| Ok(()));
-    if passwords.len() > 1 {
-        table.problem(
-            "sentinel_password",
-            "is given more than once; expected one password, in `sentinel_password` or in `sentinel_password_file`",
-        );
-    }
-    passwords.pop()
-}
-
-fn certificates(table: &Table<'_, '_>) -> Option<Vec<u8>> {
-    const EXPECTED: &str = "the path of a file with the certificates to trust, as PEM";
-    let value = table.get("ca_file")?;
-    let path = value.text(EXPECTED)?;
-    match (value.context.files)(Path::new(&path.value)) {
-        Ok(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Some(pem.into_bytes()),
-        Ok(_) => {
-            value.problem(format!("there is no certificate in the file {}; expected {EXPECTED}", path.shown));
-            None
+    /// The queue in Redis at these URLs, at least one.
+    #[cfg(feature = "redis")]
+    fn queue(self, table: &Table<'_, '_>, urls: Vec<RedisUrl>) -> RedisQueue {
+        let both = self.both.unwrap_or(false);
+        if self.ack_timeout.is_some() && !both {
+            table.warn(
+                "ack_timeout",
+                "is not used, as only the journal is waited for; add ack = \"both\", or leave it out",
+            );
         }
-        Err(error) => {
-            value.problem(format!("the file {} can't be read: {error}; expected {EXPECTED}", path.shown));
-            None
-        }
+        let queue = RedisQueue::from(self.address.address(table, urls))
+            .lanes(self.lanes.unwrap_or(1))
+            .wait_replicas(self.wait_replicas.unwrap_or(0))
+            .wait_aof(self.wait_aof.unwrap_or(false));
+        if both { queue.ack_both(self.ack_timeout.unwrap_or(ACK_TIMEOUT)) } else { queue }
     }
 }

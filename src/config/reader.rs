@@ -151,6 +151,12 @@ impl<'c, 'i> Table<'c, 'i> {
         self.context.problem(self.line(key), self.subject(key), message);
     }
 
+    /// Whether something was noted to be wrong with a key.
+    pub(super) fn is_wrong(&self, key: &str) -> bool {
+        let subject = self.subject(key);
+        self.context.problems.borrow().iter().any(|problem| problem.subject == subject)
+    }
+
     /// Notes that something about a key is likely not meant so.
     pub(super) fn warn(&self, key: &str, message: impl Into<String>) {
         self.context.warning(self.line(key), self.subject(key), message);

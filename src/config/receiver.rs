@@ -1,6 +1,10 @@
 //! A configuration becomes a receiver.
 
+#[cfg(feature = "redis")]
+use super::RedisStreamConfig;
 use super::{Config, HttpTargetConfig, QueueConfig, TargetConfig};
+#[cfg(feature = "redis")]
+use crate::target::RedisStreamTarget;
 use crate::{
     ingress::Limits,
     provider::{Mask, Secrets},
@@ -76,8 +80,28 @@ fn target(config: &TargetConfig) -> Result<Target, TargetError> {
                 None => target.into(),
             }
         }
+        #[cfg(feature = "redis")]
+        TargetConfig::RedisStream(stream) => redis_stream(stream)?.into(),
         TargetConfig::Log => LogTarget.into(),
     })
+}
+
+#[cfg(feature = "redis")]
+fn redis_stream(config: &RedisStreamConfig) -> Result<RedisStreamTarget, TargetError> {
+    let mut target = RedisStreamTarget::new(config.stream.as_str())?;
+    if let Some(address) = &config.address {
+        target = target.at(address.clone());
+    }
+    if let Some(entries) = config.max_length {
+        target = target.max_length(entries);
+    }
+    if let Some(age) = config.max_age {
+        target = target.max_age(age);
+    }
+    if let Some(limit) = config.concurrency {
+        target = target.concurrency(limit);
+    }
+    Ok(target)
 }
 
 fn options(http: &HttpTargetConfig) -> Result<HttpOptions, TargetError> {

@@ -28,10 +28,14 @@ pub(crate) use self::record::{
     AttemptRecord, DeliveryRecord, DeliveryState, DeliverySummary, EventRecord, Filter, ItemState, JobRecord,
     Page, Stats,
 };
-#[cfg(all(feature = "redis", feature = "cli"))]
-pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity};
 #[cfg(feature = "redis")]
-pub(crate) use self::redis::{Redis, RedisOptions, Topology};
+pub use self::redis::RedisAddress;
+#[cfg(all(test, feature = "redis"))]
+pub(crate) use self::redis::servers as redis_servers;
+#[cfg(all(feature = "redis", feature = "cli"))]
+pub(crate) use self::redis::{REDIS_URL, RedisFinding, RedisUrl, Severity, Topology};
+#[cfg(feature = "redis")]
+pub(crate) use self::redis::{Redis, RedisOptions, StreamLimit, Streams};
 #[cfg(feature = "redis")]
 pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
 #[cfg(all(feature = "redis", feature = "cli"))]

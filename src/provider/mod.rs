@@ -47,6 +47,70 @@ use crate::clock::Timestamp;
 ///
 /// Implement it for a sender that Doorbell does not know; the four vendors and the generic HMAC family in this
 /// module are implementations like any other.
+///
+/// ```
+/// use doorbell::{
+///     clock::Timestamp,
+///     provider::{Parsed, ParsedEvent, Provider, Refusal, Request, Secrets, SenderId, Slices, Unparsable, Verdict},
+/// };
+/// use http::{HeaderMap, HeaderValue};
+///
+/// /// Sends a fixed token in a header, and one event in a body.
+/// #[derive(Debug)] // `Secrets` prints `[REDACTED]`
+/// struct Courier {
+///     tokens: Secrets,
+/// }
+///
+/// impl Provider for Courier {
+///     fn name(&self) -> &str {
+///         "courier"
+///     }
+///
+///     fn authenticate(&self, request: &Request<'_>, _now: Timestamp) -> Result<(), Refusal> {
+///         let token = request.headers.get("courier-token");
+///         let token = token.ok_or(Refusal::MissingProof("`Courier-Token` header".into()))?;
+///         // In constant time, against each that is valid.
+///         if self.tokens.matches(token.as_bytes()) {
+///             Ok(())
+///         } else {
+///             Err(Refusal::WrongProof("the `Courier-Token` header".into()))
+///         }
+///     }
+///
+///     fn parse(&self, request: &Request<'_>) -> Result<Parsed, Unparsable> {
+///         let body: serde_json::Value = serde_json::from_slice(request.body)
+///             .map_err(|error| Unparsable::new(format!("the body is no JSON: {error}")))?;
+///         let text = |key: &str| body[key].as_str().map(str::to_owned);
+///         let kind = text("type").ok_or_else(|| Unparsable::new("the body has no `type`"))?;
+///         Ok(Parsed::Events {
+///             // The same on each of its retries. No signature covers the body.
+///             sender_id: text("id").map(|value| SenderId { value, signed: false }),
+///             events: vec![ParsedEvent {
+///                 kind: kind.to_lowercase(),
+///                 subject: text("parcel").map(|number| format!("parcel/{number}")),
+///                 occurred_at: text("at").and_then(|at| Timestamp::parse_rfc3339(&at)),
+///                 data: Slices::WHOLE,
+///             }],
+///         })
+///     }
+/// }
+///
+/// let courier = Courier { tokens: "a-made-up-token".into() };
+/// let body = br#"{"id":"7","type":"Parcel.Sent","parcel":"4711","at":"2026-01-23T09:48:17Z"}"#;
+/// let mut headers = HeaderMap::new();
+/// let now = Timestamp::from_seconds(1_769_161_700);
+///
+/// headers.insert("courier-token", HeaderValue::from_static("a-made-up-token"));
+/// let verdict = courier.verify(&Request::new(&headers, body), now)?;
+/// let Verdict::Accept { events, .. } = verdict else { panic!("{verdict:?}") };
+/// assert_eq!((events[0].kind.as_str(), events[0].subject.as_deref()), ("parcel.sent", Some("parcel/4711")));
+///
+/// headers.insert("courier-token", HeaderValue::from_static("another"));
+/// assert!(matches!(courier.verify(&Request::new(&headers, body), now), Err(Refusal::WrongProof(_))));
+/// # Ok::<(), Refusal>(())
+/// ```
+///
+/// The repository's `examples/custom_provider.rs` has one that signs, and sends several events in one request.
 pub trait Provider: fmt::Debug + Send + Sync + 'static {
     /// The provider's name, in lower case: `poster`. It begins an event's `CloudEvents` type: `poster.stock.changed`.
     fn name(&self) -> &str;

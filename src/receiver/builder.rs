@@ -8,6 +8,8 @@ use std::{
 };
 
 use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
+#[cfg(feature = "redis")]
+use crate::journal::Streams;
 use crate::{
     clock::Clock,
     delivery::IdGenerator,
@@ -18,7 +20,7 @@ use crate::{
     route::{RetryPolicy, Route, SourceFilter},
     source::{Source, mismatch},
     suggest::list,
-    target::{HttpClient, Target},
+    target::{HttpClient, Means, Target, TargetError},
     worker::{Dispatcher, GivingBack, HandledRoute, Runner, WorkerHealth},
 };
 
@@ -54,8 +56,8 @@ pub(crate) struct Assembled {
     closing: store::Closing,
 }
 
-/// Makes a route's handler, once there are a state and a client for it.
-type MakeHandler<S> = Box<dyn FnOnce(&S, &HttpClient) -> SharedHandler + Send>;
+/// Makes a route's handler, once there are a state and the means for it.
+type MakeHandler<S> = Box<dyn FnOnce(&S, &Means) -> Result<SharedHandler, TargetError> + Send>;
 
 impl<S> Builder<S> {
     pub(super) fn new() -> Self {
@@ -107,13 +109,13 @@ impl<S> Builder<S> {
     /// let builder = Receiver::builder::<()>().route(Route::new("cafe", "incoming_order.*"), Mailer).named("mail");
     /// ```
     pub fn route(self, route: Route, handler: impl Handler) -> Self {
-        self.push(route, |_, _| Arc::new(handler))
+        self.push(route, |_, _| Ok(Arc::new(handler)))
     }
 
     /// Sends a route's events to a target.
     pub fn target(self, route: Route, target: impl Into<Target>) -> Self {
         let target = target.into();
-        self.push(route, |_, client| target.into_handler(client))
+        self.push(route, |_, means| target.into_handler(means))
     }
 
     fn function<F, Args>(self, route: Route, function: F) -> Self
@@ -122,13 +124,13 @@ impl<S> Builder<S> {
         Args: FromJob<S> + 'static,
         S: Clone + Send + Sync + 'static,
     {
-        self.push(route, |state, _| Arc::new(FunctionHandler::new(function, state.clone())))
+        self.push(route, |state, _| Ok(Arc::new(FunctionHandler::new(function, state.clone()))))
     }
 
     fn push(
         mut self,
         route: Route,
-        handler: impl FnOnce(&S, &HttpClient) -> SharedHandler + Send + 'static,
+        handler: impl FnOnce(&S, &Means) -> Result<SharedHandler, TargetError> + Send + 'static,
     ) -> Self {
         self.routes.push(PendingRoute { route, handler: Box::new(handler) });
         self
@@ -265,8 +267,7 @@ impl<S> Builder<S> {
             let state = state.clone();
             PendingRoute {
                 route: pending.route,
-                handler: Box::new(move |(): &(), client: &HttpClient| (pending.handler)(&state, client))
-                    as Box<_>,
+                handler: Box::new(move |(): &(), means: &Means| (pending.handler)(&state, means)) as Box<_>,
             }
         });
         let routes = routes.collect();
@@ -345,15 +346,7 @@ impl Builder<()> {
         check_sources(&sources)?;
         check_routes(&sources, routes.iter().map(|pending| &pending.route))?;
         let clock = settings.clock.clone();
-        let client = HttpClient::new(clock.clone())?;
-        let routes: Vec<_> = routes
-            .into_iter()
-            .map(|pending| HandledRoute {
-                name: pending.route.name.as_str().into(),
-                handler: (pending.handler)(&(), &client),
-                route: pending.route,
-            })
-            .collect();
+        let routes = handled(routes, &means(&settings)?)?;
         let plain_routes: Arc<[Route]> = routes.iter().map(|handled| handled.route.clone()).collect();
         let (metrics, live, refused) = (Metrics::new(), Live::new(), Arc::<RefusedLog>::default());
         // Boxed: what opens a store is deep, and would weigh on every future that a receiver is built in.
@@ -448,6 +441,32 @@ impl Assembled {
             store,
         }
     }
+}
+
+fn means(settings: &Settings) -> Result<Means, BuildError> {
+    Ok(Means {
+        client: HttpClient::new(settings.clock.clone())?,
+        #[cfg(feature = "redis")]
+        clock: settings.clock.clone(),
+        #[cfg(feature = "redis")]
+        streams: match &settings.queue {
+            Queue::Embedded => None,
+            // A connection beside the queue's own, so that neither waits behind the other.
+            Queue::Redis(queue) => {
+                Some(Arc::new(Streams::new(&queue.options.address).map_err(BuildError::Redis)?))
+            }
+        },
+    })
+}
+
+fn handled(routes: Vec<PendingRoute<()>>, means: &Means) -> Result<Vec<HandledRoute>, BuildError> {
+    let handled = |pending: PendingRoute<()>| {
+        let name = pending.route.name.as_str();
+        let handler = (pending.handler)(&(), means)
+            .map_err(|source| BuildError::Target { route: name.to_owned(), source })?;
+        Ok(HandledRoute { name: name.into(), handler, route: pending.route })
+    };
+    routes.into_iter().map(handled).collect()
 }
 
 fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildError> {

@@ -1,6 +1,6 @@
 use std::{io, net::SocketAddr};
 
-use crate::journal::OpenError;
+use crate::{journal::OpenError, target::TargetError};
 
 /// Why a receiver can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,14 @@ pub enum BuildError {
         "`.{0}(…)` changes the route before it, and there is none; call it after `.on(…)`, `.route(…)` or `.target(…)`"
     )]
     NoRouteYet(&'static str),
+    /// A route's target can't be made.
+    #[error("the route {route:?}: {source}")]
+    Target {
+        /// The route.
+        route: String,
+        /// Why.
+        source: TargetError,
+    },
     /// The embedded queue is one process' own.
     #[error("a worker alone needs a queue that machines share; give it Redis, or let one process do both")]
     WorkerWithoutRedis,

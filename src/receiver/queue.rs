@@ -5,7 +5,7 @@ use std::time::Duration;
 
 #[cfg(feature = "redis")]
 use crate::{
-    journal::{AckWhen, RedisOptions, Topology},
+    journal::{AckWhen, RedisAddress, RedisOptions},
     provider::Secret,
 };
 
@@ -77,36 +77,34 @@ impl RedisQueue {
     /// Redis at this URL, `redis://[user][:password@]host[:port][/db]`, or `rediss://` for TLS; several where
     /// [Sentinels](Self::sentinel) or a [Cluster](Self::cluster) have several.
     pub fn new<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
-        RedisOptions::new(urls.into_iter().map(Into::<String>::into)).into()
+        RedisAddress::new(urls).into()
     }
 
     /// The URLs are those of Sentinels, which know the primary of this name.
     #[must_use]
     pub fn sentinel(mut self, primary: impl Into<String>) -> Self {
-        self.options.topology = Topology::Sentinel;
-        self.options.sentinel_master = Some(primary.into());
+        self.options.address = self.options.address.sentinel(primary);
         self
     }
 
     /// What the Sentinels themselves ask for: a password, and a user where they have users.
     #[must_use]
     pub fn sentinel_login(mut self, user: Option<String>, password: impl Into<Secret>) -> Self {
-        self.options.sentinel_user = user;
-        self.options.sentinel_password = Some(password.into());
+        self.options.address = self.options.address.sentinel_login(user, password);
         self
     }
 
     /// With `rediss://`: the certificates to trust, as PEM. Those that the system trusts where nothing is said.
     #[must_use]
     pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.options.ca = Some(pem.into());
+        self.options.address = self.options.address.ca(pem);
         self
     }
 
     /// The URLs are those of some nodes of a Redis Cluster.
     #[must_use]
     pub fn cluster(mut self) -> Self {
-        self.options.topology = Topology::Cluster;
+        self.options.address = self.options.address.cluster();
         self
     }
 
@@ -152,6 +150,13 @@ impl RedisQueue {
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep;
         self
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<RedisAddress> for RedisQueue {
+    fn from(address: RedisAddress) -> Self {
+        RedisOptions::new(address).into()
     }
 }
 

@@ -1,19 +1,28 @@
-//! Handlers that are not functions: an HTTP endpoint, a command, a line in the log.
+//! Handlers that are not functions: an HTTP endpoint, a command, a Redis stream, a line in the log.
 //!
 //! Operators choose targets, payloads never do: an address or a command is fixed when the target is made, and nothing
 //! of a job has a part in it. What a job brings goes into the request's body and headers, or into the command's
 //! standard input and environment, and nowhere else. So a sender cannot make Doorbell call what it likes (SSRF), and
 //! nothing a notification names is ever called with our credentials.
+//!
+//! # The contract with consumers
+//!
+#![doc = include_str!("cloudevents.md")]
 
 mod breaker;
+mod cloudevents;
 mod exec;
 mod gate;
 mod http;
 mod log;
 mod rate;
+#[cfg(feature = "redis")]
+mod redis_stream;
 
 use std::sync::Arc;
 
+#[cfg(feature = "redis")]
+pub use self::redis_stream::RedisStreamTarget;
 pub use self::{
     breaker::BreakerSettings,
     exec::ExecTarget,
@@ -22,6 +31,8 @@ pub use self::{
     rate::Rate,
 };
 use crate::handler::SharedHandler;
+#[cfg(feature = "redis")]
+use crate::{clock::Clock, journal::Streams};
 
 /// Where a route's jobs go, if not to a function.
 #[derive(Debug)]
@@ -31,8 +42,21 @@ pub enum Target {
     Http(HttpTarget),
     /// Each job is given to a command.
     Exec(ExecTarget),
+    /// Each job is added to a Redis stream.
+    #[cfg(feature = "redis")]
+    RedisStream(RedisStreamTarget),
     /// Each job is a line in the log.
     Log(LogTarget),
+}
+
+/// What targets work with; all of a receiver share it.
+pub(crate) struct Means {
+    pub(crate) client: HttpClient,
+    #[cfg(feature = "redis")]
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The streams of the queue's own Redis, if it has one.
+    #[cfg(feature = "redis")]
+    pub(crate) streams: Option<Arc<Streams>>,
 }
 
 impl Target {
@@ -52,6 +76,15 @@ impl Target {
         ExecTarget::new(command).map(Self::Exec)
     }
 
+    /// Adds each job to the stream of this name in the queue's own Redis.
+    ///
+    /// # Errors
+    /// The name is empty, holds control characters, or is one of the queue's own.
+    #[cfg(feature = "redis")]
+    pub fn redis_stream(name: &str) -> Result<Self, TargetError> {
+        RedisStreamTarget::new(name).map(Self::RedisStream)
+    }
+
     /// Writes a line about each job into the log.
     pub const fn log() -> Self {
         Self::Log(LogTarget)
@@ -62,13 +95,18 @@ impl Target {
         matches!(self, Self::Http(_))
     }
 
-    /// The handler that this target is. All HTTP targets of a receiver share one client.
-    pub(crate) fn into_handler(self, client: &HttpClient) -> SharedHandler {
-        match self {
-            Self::Http(target) => Arc::new(target.into_handler(client)),
+    /// The handler that this target is.
+    #[cfg_attr(not(feature = "redis"), expect(clippy::unnecessary_wraps, reason = "the others always work"))]
+    pub(crate) fn into_handler(self, means: &Means) -> Result<SharedHandler, TargetError> {
+        Ok(match self {
+            Self::Http(target) => Arc::new(target.into_handler(&means.client)),
             Self::Exec(target) => Arc::new(target),
+            #[cfg(feature = "redis")]
+            Self::RedisStream(target) => {
+                Arc::new(target.into_handler(means.streams.as_ref(), means.clock.clone())?)
+            }
             Self::Log(target) => Arc::new(target),
-        }
+        })
     }
 }
 
@@ -81,6 +119,13 @@ impl From<HttpTarget> for Target {
 impl From<ExecTarget> for Target {
     fn from(target: ExecTarget) -> Self {
         Self::Exec(target)
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<RedisStreamTarget> for Target {
+    fn from(target: RedisStreamTarget) -> Self {
+        Self::RedisStream(target)
     }
 }
 
@@ -131,5 +176,33 @@ pub enum TargetError {
         shown: String,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// The stream's name is no such name.
+    #[cfg(feature = "redis")]
+    #[error("the stream's name {shown:?} is not usable: {reason}; expected a name such as \"orders\"")]
+    Stream {
+        /// The name.
+        shown: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The stream's Redis can't be reached at what its address says.
+    #[cfg(feature = "redis")]
+    #[error("the address of the Redis with the stream {stream:?} is not usable: {reason}")]
+    Redis {
+        /// The stream.
+        stream: String,
+        /// What is wrong with the address, without a password.
+        reason: String,
+    },
+    /// The stream is to be in the queue's own Redis, and the queue is embedded.
+    #[cfg(feature = "redis")]
+    #[error(
+        "the stream {stream:?} is in no Redis: the queue is embedded, and has none of its own; name one, by \
+         `RedisStreamTarget::at` or `url` beside `redis_stream`"
+    )]
+    NoRedis {
+        /// The stream.
+        stream: String,
     },
 }

@@ -76,7 +76,8 @@ impl Core {
         if !(1..=MAX_LANES).contains(&options.lanes) {
             return Err(RedisOpenError::Lanes(options.lanes));
         }
-        let new_link = || Link::new(&options).map_err(|error| RedisOpenError::Options(error.to_string()));
+        let new_link =
+            || Link::new(&options.address).map_err(|error| RedisOpenError::Options(error.to_string()));
         let (link, batches) = (new_link()?, new_link()?);
         let incarnation = getrandom::u64().map_err(|error| RedisOpenError::Options(error.to_string()))?;
         let owner = format!("{}/{incarnation:016x}", hex::encode(host));
@@ -124,7 +125,7 @@ impl Core {
         // Whoever waits while others try, one after the other, waits no longer than for a call.
         let met = self.met.get_or_try_init(|| self.introduce());
         let late = || LinkError::Away("Redis could not be asked in time whether its store fits".into());
-        tokio::time::timeout(self.options.timeout, met).await.map_err(|_| late())?
+        tokio::time::timeout(self.options.address.timeout, met).await.map_err(|_| late())?
     }
 
     async fn introduce(&self) -> Result<Result<(), RedisOpenError>, LinkError> {
@@ -217,7 +218,8 @@ impl Core {
         if let Err(misfit) = self.met().await? {
             return Err(LinkError::Refused(misfit.to_string()));
         }
-        let RedisOptions { wait_replicas, wait_aof, timeout, .. } = self.options;
+        let RedisOptions { wait_replicas, wait_aof, .. } = self.options;
+        let timeout = self.options.address.timeout;
         let now = self.made_up_now();
         let args = [&[now.as_bytes()], args].concat();
         let answer = self.batches.run_waiting(lane, script, &args, wait_replicas, wait_aof, timeout).await;

@@ -54,8 +54,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 impl RedisOptions {
     /// Looks at the Redis that they name, over connections of its own. One that can't be asked is a finding, too.
     pub(crate) async fn findings(&self) -> Vec<RedisFinding> {
-        let options = Self { timeout: PATIENCE, ..self.clone() };
-        match Link::new(&options) {
+        let mut options = self.clone();
+        options.address.timeout = PATIENCE;
+        match Link::new(&options.address) {
             Ok(link) => or_say_why(bounded(survey(&link, &options)).await),
             Err(wrong) => {
                 let text = format!("Redis can't be asked with these settings: {wrong}");
@@ -124,7 +125,7 @@ fn finding(level: Severity, subject: impl Into<String>, text: impl Into<String>)
 /// Asks the server of every lane, each server once, and judges what they tell. The worst comes first.
 async fn survey(link: &Link, options: &RedisOptions) -> Result<Vec<RedisFinding>, LinkError> {
     let mut servers: Vec<(Vec<u32>, Told)> = Vec::new();
-    let lanes = if options.topology == Topology::Cluster { options.lanes } else { 1 };
+    let lanes = if options.address.topology == Topology::Cluster { options.lanes } else { 1 };
     let infos = join_all((0..lanes).map(|lane| text(link, lane, cmd("INFO")))).await;
     for (lane, info) in (0..).zip(infos) {
         let told = Told::new(&info?);

@@ -33,7 +33,7 @@ pub(super) use self::{
     wait::Waited,
     wakes::Wake,
 };
-use super::RedisOptions;
+use super::RedisAddress;
 use crate::clock::instant;
 
 /// A way to Redis that is opened when it is needed and again when it broke.
@@ -57,12 +57,12 @@ struct Opening {
 }
 
 impl Link {
-    /// Checks what the options say. Asks nobody yet.
-    pub(super) fn new(options: &RedisOptions) -> Result<Self, OptionsError> {
+    /// Checks what the address says. Asks nobody yet.
+    pub(super) fn new(address: &RedisAddress) -> Result<Self, OptionsError> {
         let last = LinkError::Away("nothing was tried yet".to_owned());
         Ok(Self {
-            way: Way::new(options)?.into(),
-            timeout: options.timeout,
+            way: Way::new(address)?.into(),
+            timeout: address.timeout,
             current: Mutex::default(),
             opening: Opening { failures: 0, next: instant(), last }.into(),
             failed: AtomicU64::new(0),
@@ -71,10 +71,10 @@ impl Link {
 
     /// Runs a script on the server that has this lane. `KEYS[1]` is the prefix of the lane's keys.
     pub(super) async fn run(&self, lane: u32, script: &Script, args: &[&[u8]]) -> Result<Value, LinkError> {
-        let answered = match self.ask(lane, Ask::One(&script.by_digest(lane, args))).await {
+        let answered = match self.ask(Place::Lane(lane), Ask::One(&script.by_digest(lane, args))).await {
             // A server that was restarted or promoted knows no scripts. It learns this one by running it.
             Err(failed) if failed.unknown_script => {
-                self.ask(lane, Ask::One(&script.by_code(lane, args))).await
+                self.ask(Place::Lane(lane), Ask::One(&script.by_code(lane, args))).await
             }
             answered => answered,
         };
@@ -84,18 +84,23 @@ impl Link {
 
     /// Runs a command on the server that has this lane.
     pub(super) async fn command(&self, lane: u32, command: &Cmd) -> Result<Value, LinkError> {
-        first(self.ask(lane, Ask::One(command)).await)
+        first(self.ask(Place::Lane(lane), Ask::One(command)).await)
+    }
+
+    /// Runs a command on the server that has this key, which need not be one of ours.
+    pub(super) async fn command_on(&self, key: &str, command: &Cmd) -> Result<Value, LinkError> {
+        first(self.ask(Place::Key(key), Ask::One(command)).await)
     }
 
     /// Sends it and waits for the answers, no longer than the timeout in all. An error in the place of the first answer
     /// is an error of the whole.
-    async fn ask(&self, lane: u32, ask: Ask<'_>) -> Result<Vec<Value>, Judged> {
+    async fn ask(&self, place: Place<'_>, ask: Ask<'_>) -> Result<Vec<Value>, Judged> {
         let deadline = instant() + self.timeout;
         // A server that sends us elsewhere has done nothing, so asking again there does no harm.
         let mut elsewhere = 0;
         loop {
             let (generation, mut connection) = self.within(deadline, self.connection()).await??;
-            let judged = match self.within(deadline, connection.ask(lane, ask)).await {
+            let judged = match self.within(deadline, connection.ask(place, ask)).await {
                 Ok(Ok(answers)) => return Ok(answers),
                 Ok(Err(error)) => judge(&error),
                 Err(timed_out) => Judged { reopen: true, ..timed_out.into() },
@@ -164,6 +169,13 @@ impl Link {
             current.1 = None;
         }
     }
+}
+
+/// What decides which node of a Cluster is asked.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Lane(u32),
+    Key(&'a str),
 }
 
 /// What is sent in one piece.

@@ -20,6 +20,7 @@ mod options;
 mod read;
 mod settle;
 mod store;
+mod stream;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinSet;
 
+pub use self::options::RedisAddress;
+#[cfg(test)]
+pub(crate) use self::tests::servers;
 use self::{
     accept::Prepared,
     batch::Batches,
@@ -41,6 +45,7 @@ pub(crate) use self::{
     core::RedisOpenError,
     durability::{RedisFinding, Severity},
     options::{REDIS_URL, RedisOptions, RedisUrl, Topology},
+    stream::{StreamLimit, Streams},
 };
 use crate::{
     clock::Clock,

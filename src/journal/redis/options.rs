@@ -1,6 +1,6 @@
-//! Where Redis is, and how its store is laid out.
+//! Where a Redis is, and how the store in it is run.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{ConnectionInfo, IntoConnectionInfo};
 use reqwest::Url;
@@ -18,9 +18,16 @@ pub(crate) enum Topology {
     Cluster,
 }
 
-/// How the shared store is run.
+/// Where a Redis is and what it asks for: one server, one behind Sentinels, or a Cluster. Prints without its passwords.
+///
+/// ```
+/// use doorbell::RedisAddress;
+///
+/// let local = RedisAddress::new(["redis://127.0.0.1:6379"]);
+/// let watched = RedisAddress::new(["rediss://a:26379", "rediss://b:26379"]).sentinel("mymaster");
+/// ```
 #[derive(Debug, Clone)]
-pub(crate) struct RedisOptions {
+pub struct RedisAddress {
     /// Where Redis, its Sentinels or some nodes of its Cluster are. With Sentinels, user, password and database are
     /// those of the servers that they watch.
     pub(crate) urls: Vec<RedisUrl>,
@@ -32,9 +39,67 @@ pub(crate) struct RedisOptions {
     /// Sentinel: what the Sentinels themselves ask for; `None`: they ask for nothing.
     pub(crate) sentinel_password: Option<Secret>,
     /// TLS: the certificates of the authorities to trust, as PEM; `None`: those that the system trusts.
-    pub(crate) ca: Option<Vec<u8>>,
+    pub(crate) ca: Option<Arc<[u8]>>,
     /// How long a call may take, connecting included. Then it has no answer.
     pub(crate) timeout: Duration,
+}
+
+impl RedisAddress {
+    /// Redis at this URL, `redis://[user][:password@]host[:port][/db]`, or `rediss://` for TLS; several where
+    /// [Sentinels](Self::sentinel) or a [Cluster](Self::cluster) have several.
+    pub fn new<U: Into<String>>(urls: impl IntoIterator<Item = U>) -> Self {
+        Self::at(urls.into_iter().map(|url| RedisUrl::from(url.into())))
+    }
+
+    /// The same, of URLs that were read before.
+    pub(crate) fn at(urls: impl IntoIterator<Item = RedisUrl>) -> Self {
+        Self {
+            urls: urls.into_iter().collect(),
+            topology: Topology::Single,
+            sentinel_master: None,
+            sentinel_user: None,
+            sentinel_password: None,
+            ca: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// The URLs are those of Sentinels, which know the primary of this name.
+    #[must_use]
+    pub fn sentinel(mut self, primary: impl Into<String>) -> Self {
+        self.topology = Topology::Sentinel;
+        self.sentinel_master = Some(primary.into());
+        self
+    }
+
+    /// What the Sentinels themselves ask for: a password, and a user where they have users.
+    #[must_use]
+    pub fn sentinel_login(mut self, user: Option<String>, password: impl Into<Secret>) -> Self {
+        self.sentinel_user = user;
+        self.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// The URLs are those of some nodes of a Redis Cluster.
+    #[must_use]
+    pub fn cluster(mut self) -> Self {
+        self.topology = Topology::Cluster;
+        self
+    }
+
+    /// With `rediss://`: the certificates to trust, as PEM. Those that the system trusts where nothing is said.
+    #[must_use]
+    pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca = Some(pem.into().into());
+        self
+    }
+}
+
+/// How the shared store is run.
+#[derive(Debug, Clone)]
+pub(crate) struct RedisOptions {
+    /// Where it is.
+    pub(crate) address: RedisAddress,
     /// Over how many hash slots the keys are spread.
     pub(crate) lanes: u32,
     /// How many replicas must have a batch before the relay calls it relayed.
@@ -48,16 +113,10 @@ pub(crate) struct RedisOptions {
 }
 
 impl RedisOptions {
-    /// The defaults for one Redis, or for what else these URLs are of.
-    pub(crate) fn new<U: Into<RedisUrl>>(urls: impl IntoIterator<Item = U>) -> Self {
+    /// The defaults for a store there.
+    pub(crate) fn new(address: RedisAddress) -> Self {
         Self {
-            urls: urls.into_iter().map(Into::into).collect(),
-            topology: Topology::Single,
-            sentinel_master: None,
-            sentinel_user: None,
-            sentinel_password: None,
-            ca: None,
-            timeout: Duration::from_secs(5),
+            address,
             lanes: 1,
             wait_replicas: 0,
             wait_aof: false,
@@ -165,9 +224,8 @@ mod tests {
             ("hunter2", "[not a URL]"),
         ] {
             assert_eq!(RedisUrl::from(url).to_string(), shown);
-            let options =
-                RedisOptions { sentinel_password: Some("hunter2".into()), ..RedisOptions::new([url]) };
-            assert!(!format!("{options:?}").contains("hunter2"), "{options:?}");
+            let address = RedisAddress::new([url]).sentinel_login(None, "hunter2");
+            assert!(!format!("{address:?}").contains("hunter2"), "{address:?}");
         }
     }
 

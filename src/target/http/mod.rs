@@ -26,25 +26,9 @@ use crate::{
 
 /// An HTTP endpoint that takes jobs.
 ///
-/// Each attempt is one `POST` of the event's data as it came, with its metadata in headers:
-///
-/// | Header | Value |
-/// | --- | --- |
-/// | `content-type` | as it came; `application/json` if there was none |
-/// | `ce-specversion` | `1.0` |
-/// | `ce-id` | the event's id |
-/// | `ce-source` | `/doorbell/<source>` |
-/// | `ce-type` | `<provider>.<kind>`, such as `poster.stock.changed` |
-/// | `ce-subject` | what the event is about; left out if unknown, or longer than 2 KiB |
-/// | `ce-time` | the sender's time, or when the delivery came in |
-/// | `webhook-id` | the job's id: what to be idempotent by |
-/// | `webhook-timestamp`, `webhook-signature` | Standard Webhooks, one signature for each secret; the signature is left out if there is no secret |
-/// | `doorbell-attempt` | which attempt, from 1 |
-/// | `doorbell-replay` | which replay, from 1; only on replays |
-/// | `traceparent` | W3C; all attempts at a job share the trace, its id being the job's |
-///
-/// Text in `ce-` headers is percent-encoded where the `CloudEvents` HTTP binding asks for it (spaces, quotes, `%` and
-/// everything that is not printable ASCII).
+/// Each attempt is one `POST` of the event's data as it came, with its metadata in headers, as
+/// [the contract](super#the-contract-with-consumers) says. It is signed by Standard Webhooks, with one signature for each
+/// secret.
 ///
 /// What the reply means:
 ///

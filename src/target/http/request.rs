@@ -2,14 +2,10 @@
 
 use std::fmt::Write;
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{self},
-};
-use sha2::{Digest, Sha256};
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 
 use super::signing::SigningKeys;
-use crate::{clock::Timestamp, handler::Job};
+use crate::{clock::Timestamp, handler::Job, target::cloudevents};
 
 /// Subjects longer than this are left out: servers refuse requests for the length of their headers, and a subject cut
 /// short would name something else.
@@ -18,42 +14,29 @@ const LONGEST_SUBJECT: usize = 2048;
 /// All headers of the job's request, sent at `now`.
 pub(super) fn headers(job: &Job, keys: &SigningKeys, now: Timestamp) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let mut set = |name: &'static str, value: String| {
+    let mut set = |name: String, value: String| {
         // All values are made of printable ASCII here; one that is not would be left out rather than cost the job.
-        if let Ok(value) = HeaderValue::try_from(value) {
-            headers.insert(HeaderName::from_static(name), value);
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
         }
     };
-    let id = job.id.to_string();
-
-    set("ce-specversion", "1.0".into());
-    set("ce-id", job.event_id.to_string());
-    set("ce-source", encoded(&format!("/doorbell/{}", job.source)));
-    set("ce-type", encoded(&format!("{}.{}", job.provider, job.kind)));
-    if let Some(subject) = job.subject.as_deref().filter(|subject| !subject.is_empty()) {
-        let subject = encoded(subject);
-        if subject.len() <= LONGEST_SUBJECT {
-            set("ce-subject", subject);
+    for (name, value) in cloudevents::attributes(job) {
+        let value = encoded(&value);
+        if name != "subject" || value.len() <= LONGEST_SUBJECT {
+            set(format!("ce-{name}"), value);
         }
     }
-    set("ce-time", job.occurred_at.unwrap_or(job.received_at).to_string());
-
-    if let Some(signature) = keys.sign(&id, now, &job.data) {
-        set("webhook-signature", signature);
+    for (name, value) in cloudevents::attempt(job) {
+        set(name.into(), value);
     }
-    set("webhook-timestamp", now.as_seconds().to_string());
-    set("webhook-id", id);
-
-    set("doorbell-attempt", job.attempt.number.to_string());
-    if job.attempt.replay > 0 {
-        set("doorbell-replay", job.attempt.replay.to_string());
+    set("webhook-timestamp".into(), now.as_seconds().to_string());
+    if let Some(signature) = keys.sign(&job.id.to_string(), now, &job.data) {
+        set("webhook-signature".into(), signature);
     }
-    set("traceparent", traceparent(job));
-
     let content_type = job.content_type.as_deref().and_then(|text| HeaderValue::from_str(text).ok());
     headers.insert(
-        header::CONTENT_TYPE,
-        content_type.unwrap_or_else(|| HeaderValue::from_static("application/json")),
+        CONTENT_TYPE,
+        content_type.unwrap_or_else(|| HeaderValue::from_static(cloudevents::DEFAULT_CONTENT_TYPE)),
     );
     headers
 }
@@ -70,17 +53,6 @@ fn encoded(text: &str) -> String {
         }
     }
     value
-}
-
-/// A W3C trace context: one trace for a job, one span for each attempt at it. Both follow from what the job is, so a
-/// trace is found by the job's id. Marked as sampled: whoever sees few webhooks wants to see them all.
-fn traceparent(job: &Job) -> String {
-    let attempt = Sha256::new()
-        .chain_update(job.id.as_bytes())
-        .chain_update(job.attempt.replay.to_le_bytes())
-        .chain_update(job.attempt.number.to_le_bytes())
-        .finalize();
-    format!("00-{}-{}-01", hex::encode(job.id.as_bytes()), hex::encode(&attempt[..8]))
 }
 
 #[cfg(test)]
@@ -123,15 +95,5 @@ mod tests {
         assert!(headers["ce-type"].to_str().unwrap().ends_with("created%0D%0Ax-forged:%201"));
         assert!(!headers.contains_key("ce-subject") && !headers.contains_key("x-forged"));
         assert_eq!(headers["content-type"], "application/json");
-    }
-
-    #[test]
-    fn attempts_share_a_trace_and_not_a_span() {
-        let (first, mut second) = (Job::sample(), Job::sample());
-        second.attempt.number = 2;
-        let (first, second) = (traceparent(&first), traceparent(&second));
-        assert_eq!(first[..36], second[..36]);
-        assert_ne!(first[36..], second[36..]);
-        assert_eq!(first.split('-').map(str::len).collect::<Vec<_>>(), [2, 32, 16, 2]);
     }
 }

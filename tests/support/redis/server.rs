@@ -1,6 +1,7 @@
 //! One server.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Stdio},
@@ -114,6 +115,13 @@ impl RedisServer {
     /// A section of `INFO`.
     pub(crate) fn info(&self, section: &str) -> String {
         ::redis::from_redis_value(self.command(&["INFO", section])).unwrap()
+    }
+
+    /// The entries of a stream, the oldest first, each as its fields; none if there is no such stream.
+    pub(crate) fn entries(&self, stream: &str) -> Vec<BTreeMap<String, String>> {
+        let entries = self.command(&["XRANGE", stream, "-", "+"]);
+        let entries: Vec<(String, Vec<(String, String)>)> = ::redis::from_redis_value(entries).unwrap();
+        entries.into_iter().map(|(_, fields)| fields.into_iter().collect()).collect()
     }
 
     /// Sends a command that must succeed.

@@ -44,7 +44,7 @@ fn role(options: &RedisOptions, told: &Told) -> Option<RedisFinding> {
                     topology = \"sentinel\"";
         return Some(finding(Error, "role", text));
     }
-    (told.is_cluster() && options.topology != Topology::Cluster).then(|| {
+    (told.is_cluster() && options.address.topology != Topology::Cluster).then(|| {
         let text = "it is a node of a Cluster, and has only a part of the jobs; set topology = \"cluster\"";
         finding(Error, "topology", text)
     })
@@ -214,7 +214,7 @@ fn eviction(_: &RedisOptions, told: &Told) -> Option<RedisFinding> {
 fn replicas(options: &RedisOptions, told: &Told) -> Option<RedisFinding> {
     let subject = "replicas";
     let (have, want) = (told.number("connected_slaves")?, u64::from(options.wait_replicas));
-    let fails_over = options.topology != Topology::Single;
+    let fails_over = options.address.topology != Topology::Single;
     Some(if have < want {
         finding(
             Error,
@@ -279,7 +279,7 @@ fn cut_off(options: &RedisOptions, told: &Told) -> Option<RedisFinding> {
         );
         return Some(finding(Error, subject, text));
     }
-    (least == 0 && have > 0 && options.topology != Topology::Single).then(|| {
+    (least == 0 && have > 0 && options.address.topology != Topology::Single).then(|| {
         let text = "0: a primary that is cut off from its replicas goes on while another is promoted, and what it took \
                     meanwhile is thrown away. Set it to 1";
         finding(Warning, subject, text)

@@ -7,7 +7,7 @@ use super::{
     lines,
     told::Told,
 };
-use crate::journal::redis::{RedisOptions, Topology, tests::servers::RedisServer};
+use crate::journal::redis::{RedisAddress, RedisOptions, tests::servers::RedisServer};
 
 /// A server with nothing to complain about.
 const INFO: &str = "# Server\r\nredis_version:7.2.4\r\nrun_id:ab\r\n# Memory\r\nused_memory:1048576\r\n\
@@ -18,7 +18,7 @@ const SETTINGS: &str =
     "appendfsync:always\nno-appendfsync-on-rewrite:no\nmin-replicas-to-write:0\nsave:3600 1";
 
 fn options() -> RedisOptions {
-    RedisOptions::new(["redis://localhost"])
+    RedisOptions::new(RedisAddress::new(["redis://localhost"]))
 }
 
 /// A server as [`INFO`] and [`SETTINGS`] have it, but for these values.
@@ -118,7 +118,7 @@ fn what_a_failover_costs() {
         &["wait_replicas = 2, but 1 is connected", "lower"],
     );
     judged(&waiting(1), &told(&[]), "replicas", Error, &["none is connected"]);
-    let watched = RedisOptions { topology: Topology::Sentinel, ..options() };
+    let watched = RedisOptions::new(RedisAddress::new(["redis://localhost"]).sentinel("doorbell"));
     judged(&watched, &told(&[]), "replicas", Warning, &["nothing to fail over to"]);
     judged(&watched, &told(&[one]), "replicas", Warning, &["did not have yet"]);
     let least = "min-replicas-to-write";
@@ -144,7 +144,7 @@ fn who_is_asked() {
     judged(&options(), &told(&[("role", "slave")]), "role", Error, &["replica", "its primary"]);
     let node = told(&[("cluster_enabled", "1")]);
     judged(&options(), &node, "topology", Error, &["topology = \"cluster\""]);
-    let options = RedisOptions { topology: Topology::Cluster, ..options() };
+    let options = RedisOptions::new(RedisAddress::new(["redis://localhost"]).cluster());
     let state = |cluster| Told { cluster: Some(cluster), ..told(&[("cluster_enabled", "1")]) };
     let said = |text: &str| state(Ok(format!("cluster_enabled:1\r\ncluster_state:{text}\r\n")));
     judged(&options, &said("ok"), "cluster_state", Info, &["ok"]);
@@ -165,7 +165,7 @@ fn what_could_not_be_seen_is_said() {
 #[tokio::test]
 async fn a_running_server_is_asked() {
     let server = RedisServer::start(&["--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"]);
-    let findings = RedisOptions::new([server.url()]).findings().await;
+    let findings = RedisOptions::new(RedisAddress::new([server.url()])).findings().await;
     assert!(findings.is_sorted_by_key(|finding| finding.level), "{findings:?}");
     assert_eq!(findings[0].subject, "maxmemory-policy");
     assert_eq!(findings[0].level, Error);
@@ -181,7 +181,7 @@ async fn a_user_that_may_not_ask_for_settings_learns_the_rest() {
     let user = "--user doorbell on >hunter2 ~{doorbell:* &doorbell:* +@all -config";
     let server = RedisServer::start(&user.split(' ').collect::<Vec<_>>());
     let url = format!("redis://doorbell:hunter2@127.0.0.1:{}", server.port);
-    let findings = RedisOptions::new([url]).findings().await;
+    let findings = RedisOptions::new(RedisAddress::new([url])).findings().await;
     let (level, text) = about("settings", findings.clone()).unwrap();
     assert_eq!(level, Warning);
     assert!(text.to_lowercase().contains("perm") && !text.contains("hunter2"), "{text}");
@@ -194,7 +194,8 @@ async fn a_server_that_is_not_there_is_a_finding() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().port()
     };
-    let findings = RedisOptions::new([format!("redis://:hunter2@127.0.0.1:{port}")]).findings().await;
+    let findings =
+        RedisOptions::new(RedisAddress::new([format!("redis://:hunter2@127.0.0.1:{port}")])).findings().await;
     let (level, text) = about("connection", findings).unwrap();
     assert_eq!(level, Warning);
     assert!(text.contains(&port.to_string()) && !text.contains("hunter2"), "{text}");

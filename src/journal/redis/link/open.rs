@@ -14,9 +14,9 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use super::{Ask, LinkError, OptionsError, judge, prefix};
+use super::{Ask, LinkError, OptionsError, Place, judge, prefix};
 use crate::{
-    journal::redis::{RedisOptions, Topology, options::REDIS_URL},
+    journal::redis::{RedisAddress, Topology, options::REDIS_URL},
     tls,
 };
 
@@ -44,38 +44,38 @@ pub(super) enum Connection {
 }
 
 impl Way {
-    pub(super) fn new(options: &RedisOptions) -> Result<Self, OptionsError> {
+    pub(super) fn new(address: &RedisAddress) -> Result<Self, OptionsError> {
         let mut servers = Vec::new();
-        for url in &options.urls {
+        for url in &address.urls {
             let wrong = |wrong| OptionsError(format!("the URL {url} {wrong}; expected {REDIS_URL}"));
             // Without this each small answer would wait for a full packet.
             let tcp = TcpSettings::default().set_nodelay(true);
             servers.push(url.connection().map_err(wrong)?.set_tcp_settings(tcp));
         }
-        if options.urls.iter().any(super::super::RedisUrl::is_tls) {
+        if address.urls.iter().any(super::super::RedisUrl::is_tls) {
             tls::choose_provider();
         }
-        let patience = options.timeout / 2;
+        let patience = address.timeout / 2;
         let unusable = |error: redis::RedisError| OptionsError(error.to_string());
-        let to = match options.topology {
-            Topology::Single => To::Single(single(options, &servers)?),
-            Topology::Sentinel => To::Sentinel(sentinel(options, &servers)?.into()),
+        let to = match address.topology {
+            Topology::Single => To::Single(single(address, &servers)?),
+            Topology::Sentinel => To::Sentinel(sentinel(address, &servers)?.into()),
             Topology::Cluster => {
-                let nodes: Result<_, _> = servers.iter().map(|server| client(options, server)).collect();
+                let nodes: Result<_, _> = servers.iter().map(|server| client(address, server)).collect();
                 // The crate's own repetitions are off: they would also repeat what may have been done.
                 let mut builder = ClusterClient::builder(servers)
                     .retries(0)
                     .connection_timeout(patience)
-                    .response_timeout(options.timeout)
+                    .response_timeout(address.timeout)
                     .tcp_settings(TcpSettings::default().set_nodelay(true));
-                if let Some(certificates) = certificates(options) {
+                if let Some(certificates) = certificates(address) {
                     builder = builder.certs(certificates);
                 }
                 To::Cluster(builder.build().map_err(unusable)?, nodes.map_err(unusable)?)
             }
         };
-        let urls: Vec<_> = options.urls.iter().map(ToString::to_string).collect();
-        let name = match (options.topology, &options.sentinel_master) {
+        let urls: Vec<_> = address.urls.iter().map(ToString::to_string).collect();
+        let name = match (address.topology, &address.sentinel_master) {
             (Topology::Sentinel, Some(primary)) => {
                 format!("{primary} of the Sentinels at {}", urls.join(", "))
             }
@@ -144,18 +144,18 @@ impl Way {
 }
 
 impl Connection {
-    /// Sends it to the server that has this lane. An error in the place of the first answer is an error of the whole.
-    pub(super) async fn ask(&mut self, lane: u32, ask: Ask<'_>) -> RedisResult<Vec<Value>> {
+    /// Sends it to the server that has this place. An error in the place of the first answer is an error of the whole.
+    pub(super) async fn ask(&mut self, place: Place<'_>, ask: Ask<'_>) -> RedisResult<Vec<Value>> {
         let mut answers = match (self, ask) {
             (Self::Server(server), Ask::One(command)) => vec![server.send_packed_command(command).await?],
             (Self::Server(server), Ask::All(commands)) => {
                 server.send_packed_commands(commands, 0, commands.len()).await?
             }
             (Self::Cluster(cluster), Ask::One(command)) => {
-                vec![cluster.route_command(Cmd::clone(command), RoutingInfo::SingleNode(route(lane))).await?]
+                vec![cluster.route_command(Cmd::clone(command), RoutingInfo::SingleNode(route(place))).await?]
             }
             (Self::Cluster(cluster), Ask::All(commands)) => {
-                cluster.route_pipeline(Pipeline::clone(commands), 0, commands.len(), route(lane)).await?
+                cluster.route_pipeline(Pipeline::clone(commands), 0, commands.len(), route(place)).await?
             }
         };
         if let Some(first) = answers.first_mut() {
@@ -165,22 +165,25 @@ impl Connection {
     }
 }
 
-fn route(lane: u32) -> SingleNodeRoutingInfo {
-    SingleNodeRoutingInfo::SpecificNode(Route::with_key(prefix(lane), SlotAddr::Master))
+fn route(place: Place<'_>) -> SingleNodeRoutingInfo {
+    SingleNodeRoutingInfo::SpecificNode(match place {
+        Place::Lane(lane) => Route::with_key(prefix(lane), SlotAddr::Master),
+        Place::Key(key) => Route::with_key(key, SlotAddr::Master),
+    })
 }
 
-fn single(options: &RedisOptions, servers: &[ConnectionInfo]) -> Result<Client, OptionsError> {
+fn single(address: &RedisAddress, servers: &[ConnectionInfo]) -> Result<Client, OptionsError> {
     let [server] = servers else {
         return Err(OptionsError(format!(
             "there are {} URLs of Redis; expected one, unless they are of Sentinels or of the nodes of a Cluster",
             servers.len()
         )));
     };
-    client(options, server).map_err(|error| OptionsError(error.to_string()))
+    client(address, server).map_err(|error| OptionsError(error.to_string()))
 }
 
-fn client(options: &RedisOptions, server: &ConnectionInfo) -> RedisResult<Client> {
-    match (server.addr(), certificates(options)) {
+fn client(address: &RedisAddress, server: &ConnectionInfo) -> RedisResult<Client> {
+    match (server.addr(), certificates(address)) {
         (ConnectionAddr::TcpTls { .. }, Some(certificates)) => {
             Client::build_with_tls(server.clone(), certificates)
         }
@@ -188,8 +191,8 @@ fn client(options: &RedisOptions, server: &ConnectionInfo) -> RedisResult<Client
     }
 }
 
-fn sentinel(options: &RedisOptions, servers: &[ConnectionInfo]) -> Result<SentinelClient, OptionsError> {
-    let (Some(first), Some(primary)) = (servers.first(), &options.sentinel_master) else {
+fn sentinel(address: &RedisAddress, servers: &[ConnectionInfo]) -> Result<SentinelClient, OptionsError> {
+    let (Some(first), Some(primary)) = (servers.first(), &address.sentinel_master) else {
         return Err(OptionsError(
             "Sentinels are asked for a primary by its name; say where they are and which one".to_owned(),
         ));
@@ -208,17 +211,17 @@ fn sentinel(options: &RedisOptions, servers: &[ConnectionInfo]) -> Result<Sentin
         if let Some(password) = redis.password() {
             builder = builder.set_client_to_redis_password(password);
         }
-        if let Some(user) = &options.sentinel_user {
+        if let Some(user) = &address.sentinel_user {
             builder = builder.set_client_to_sentinel_username(user);
         }
-        if let Some(password) = &options.sentinel_password {
+        if let Some(password) = &address.sentinel_password {
             builder = builder.set_client_to_sentinel_password(String::from_utf8_lossy(password.expose()));
         }
         if matches!(first.addr(), ConnectionAddr::TcpTls { .. }) {
             builder = builder
                 .set_client_to_redis_tls_mode(TlsMode::Secure)
                 .set_client_to_sentinel_tls_mode(TlsMode::Secure);
-            if let Some(certificates) = certificates(options) {
+            if let Some(certificates) = certificates(address) {
                 builder = builder
                     .set_client_to_redis_certificates(certificates.clone())
                     .set_client_to_sentinel_certificates(certificates);
@@ -229,6 +232,7 @@ fn sentinel(options: &RedisOptions, servers: &[ConnectionInfo]) -> Result<Sentin
     build().map_err(|error: redis::RedisError| OptionsError(error.to_string()))
 }
 
-fn certificates(options: &RedisOptions) -> Option<TlsCertificates> {
-    options.ca.clone().map(|ca| TlsCertificates { client_tls: None, root_cert: Some(ca) })
+fn certificates(address: &RedisAddress) -> Option<TlsCertificates> {
+    let ca = address.ca.as_ref()?;
+    Some(TlsCertificates { client_tls: None, root_cert: Some(ca.to_vec()) })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::{Ask, Link, LinkError, Script};
+use super::{Ask, Link, LinkError, Place, Script};
 
 /// What became of waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,10 +32,10 @@ impl Link {
         let patience = patience.min(self.timeout / 2);
         let wanted = Wanted { replicas, aof, patience };
         let commands = wanted.behind(script.by_digest(lane, args));
-        let mut answered = self.ask(lane, Ask::All(&commands)).await;
+        let mut answered = self.ask(Place::Lane(lane), Ask::All(&commands)).await;
         if answered.as_ref().is_err_and(|failed| failed.unknown_script) {
             let commands = wanted.behind(script.by_code(lane, args));
-            answered = self.ask(lane, Ask::All(&commands)).await;
+            answered = self.ask(Place::Lane(lane), Ask::All(&commands)).await;
         }
         let mut answers = answered.map_err(|failed| failed.error)?.into_iter();
         Ok((answers.next().unwrap_or(Value::Nil), wanted.judge(answers)))

@@ -8,7 +8,7 @@ use super::servers::{Certificates, Cluster, PRIMARY, Proxy, RedisServer, Sentine
 use crate::{
     clock::instant,
     journal::redis::{
-        RedisOptions, Topology,
+        RedisAddress,
         link::{Link, LinkError, Script, Waited},
     },
 };
@@ -26,8 +26,8 @@ fn wake() -> Script {
     Script::new("wake", "#!lua\nreturn redis.call('PUBLISH', 'doorbell:wake', ARGV[1])")
 }
 
-fn link(options: &RedisOptions) -> Link {
-    Link::new(options).unwrap()
+fn link(address: &RedisAddress) -> Link {
+    Link::new(address).unwrap()
 }
 
 /// Asks until there is an answer.
@@ -52,7 +52,7 @@ async fn blocking<T: Send + 'static>(start: impl FnOnce() -> T + Send + 'static)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_forgot_its_scripts_learns_them_again() {
     let server = RedisServer::start(&[]);
-    let link = link(&RedisOptions::new([server.url()]));
+    let link = link(&RedisAddress::new([server.url()]));
     assert_eq!(link.run(0, &increment(), &[b"2"]).await, Ok(Value::Int(2)));
     server.command(&["SCRIPT", "FLUSH"]);
     assert_eq!(link.run(0, &increment(), &[b"2"]).await, Ok(Value::Int(4)));
@@ -64,7 +64,7 @@ async fn a_server_that_forgot_its_scripts_learns_them_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_server_is_found_again() {
     let mut server = RedisServer::start_durable(&[]);
-    let link = link(&RedisOptions { timeout: Duration::from_secs(2), ..RedisOptions::new([server.url()]) });
+    let link = link(&RedisAddress { timeout: Duration::from_secs(2), ..RedisAddress::new([server.url()]) });
     assert_eq!(at_last(&link, 0).await, 1);
     server.kill();
     let down = link.run(0, &increment(), &[b"1"]).await;
@@ -77,7 +77,7 @@ async fn a_restarted_server_is_found_again() {
 async fn a_frozen_server_is_away_within_the_timeout_and_then_there_again() {
     let server = RedisServer::start(&[]);
     let timeout = Duration::from_millis(500);
-    let link = link(&RedisOptions { timeout, ..RedisOptions::new([server.url()]) });
+    let link = link(&RedisAddress { timeout, ..RedisAddress::new([server.url()]) });
     assert_eq!(at_last(&link, 0).await, 1);
     server.freeze();
     for _ in 0..3 {
@@ -96,7 +96,7 @@ async fn an_answer_that_comes_too_late_is_nobody_elses() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port).await;
     let timeout = Duration::from_millis(400);
-    let link = link(&RedisOptions { timeout, ..RedisOptions::new([proxy.url()]) });
+    let link = link(&RedisAddress { timeout, ..RedisAddress::new([proxy.url()]) });
     assert_eq!(at_last(&link, 0).await, 1);
     proxy.delay(timeout * 2);
     let late = link.run(0, &increment(), &[b"10"]).await;
@@ -114,8 +114,8 @@ async fn an_answer_that_comes_too_late_is_nobody_elses() {
 async fn wakes_are_heard_again_after_the_connection_broke() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port).await;
-    let options = RedisOptions { timeout: Duration::from_secs(2), ..RedisOptions::new([proxy.url()]) };
-    let (link, direct) = (link(&options), link_to(&server));
+    let address = RedisAddress { timeout: Duration::from_secs(2), ..RedisAddress::new([proxy.url()]) };
+    let (link, direct) = (link(&address), link_to(&server));
     let mut wakes = link.wakes();
     for lane in ["3", "4"] {
         assert_eq!(format!("{:?}", heard(&mut wakes).await), "Subscribed");
@@ -129,7 +129,7 @@ async fn wakes_are_heard_again_after_the_connection_broke() {
 async fn who_listens_to_a_frozen_server_finds_out() {
     let server = RedisServer::start(&[]);
     let timeout = Duration::from_millis(400);
-    let link = link(&RedisOptions { timeout, ..RedisOptions::new([server.url()]) });
+    let link = link(&RedisAddress { timeout, ..RedisAddress::new([server.url()]) });
     let mut wakes = link.wakes();
     assert_eq!(format!("{:?}", heard(&mut wakes).await), "Subscribed");
     server.freeze();
@@ -140,7 +140,7 @@ async fn who_listens_to_a_frozen_server_finds_out() {
 }
 
 fn link_to(server: &RedisServer) -> Link {
-    link(&RedisOptions::new([server.url()]))
+    link(&RedisAddress::new([server.url()]))
 }
 
 async fn heard(wakes: &mut crate::journal::redis::link::Wakes) -> crate::journal::redis::link::Wake {
@@ -156,24 +156,20 @@ async fn a_user_of_an_access_list_over_tls() {
     // Exactly what doorbell needs.
     let rights = ["~{doorbell:*", "&doorbell:*", "+@all", "-@admin"];
     server.command(&[&["ACL", "SETUSER", "doorbell", "on", ">p/w"], &rights[..]].concat());
-    let ca = Some(certificates.ca.clone().into_bytes());
-    let options = |url: &str| RedisOptions {
-        ca: ca.clone(),
-        ..RedisOptions::new([url.replace("PORT", &port.to_string())])
-    };
+    let address = |url: &str| RedisAddress::new([url.replace("PORT", &port.to_string())]);
+    let trusting = |url: &str| address(url).ca(certificates.ca.clone());
 
-    let trusted = link(&options("rediss://doorbell:p%2Fw@localhost:PORT"));
+    let trusted = link(&trusting("rediss://doorbell:p%2Fw@localhost:PORT"));
     assert_eq!(trusted.run(0, &increment(), &[b"1"]).await, Ok(Value::Int(1)));
     let mut wakes = trusted.wakes();
     assert_eq!(format!("{:?}", heard(&mut wakes).await), "Subscribed");
 
-    let wrong = link(&options("rediss://doorbell:hunter2@localhost:PORT"));
+    let wrong = link(&trusting("rediss://doorbell:hunter2@localhost:PORT"));
     let wrong = wrong.run(0, &increment(), &[b"1"]).await.unwrap_err();
     assert!(matches!(wrong, LinkError::Refused(_)), "{wrong:?}");
     assert!(!format!("{wrong:?} {wrong}").contains("hunter2"), "{wrong:?}");
 
-    let unknown =
-        RedisOptions { ca: Some(Certificates::make().ca.into_bytes()), ..options("rediss://localhost:PORT") };
+    let unknown = address("rediss://localhost:PORT").ca(Certificates::make().ca);
     let untrusted = link(&unknown).run(0, &increment(), &[b"1"]).await;
     assert!(matches!(untrusted, Err(LinkError::Away(_))), "{untrusted:?}");
 
@@ -185,9 +181,9 @@ async fn a_user_of_an_access_list_over_tls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_has_each_lane_on_the_node_that_owns_it() {
     let cluster = blocking(|| Cluster::start(3)).await;
-    let all = RedisOptions { topology: Topology::Cluster, ..RedisOptions::new(cluster.urls()) };
+    let all = RedisAddress::new(cluster.urls()).cluster();
     // One node that is known is enough to find the others.
-    let some = RedisOptions { topology: Topology::Cluster, ..RedisOptions::new([cluster.nodes[1].url()]) };
+    let some = RedisAddress::new([cluster.nodes[1].url()]).cluster();
     let (all, some) = (link(&all), link(&some));
     for lane in 0..16 {
         assert_eq!(at_last(&all, lane).await, 1);
@@ -207,8 +203,8 @@ async fn a_cluster_has_each_lane_on_the_node_that_owns_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lane_follows_its_slot_to_another_node() {
     let cluster = blocking(|| Cluster::start(3)).await;
-    let options = RedisOptions { topology: Topology::Cluster, ..RedisOptions::new(cluster.urls()) };
-    let link = link(&options);
+    let address = RedisAddress::new(cluster.urls()).cluster();
+    let link = link(&address);
     at_last(&link, 0).await;
     cluster.move_slot_of("{doorbell:0}:");
     assert_eq!(at_last(&link, 0).await, 2);
@@ -223,13 +219,11 @@ async fn behind_sentinels_the_new_primary_is_found() {
         (primary, replica, sentinels)
     })
     .await;
-    let options = RedisOptions {
-        topology: Topology::Sentinel,
-        sentinel_master: Some(PRIMARY.to_owned()),
+    let address = RedisAddress {
         timeout: Duration::from_secs(2),
-        ..RedisOptions::new(sentinels.urls())
+        ..RedisAddress::new(sentinels.urls()).sentinel(PRIMARY)
     };
-    let link = link(&options);
+    let link = link(&address);
     let mut wakes = link.wakes();
     assert_eq!(format!("{:?}", heard(&mut wakes).await), "Subscribed");
     let patience = Duration::from_secs(1);
@@ -251,7 +245,7 @@ async fn a_server_that_was_made_a_replica_is_left() {
     })
     .await;
     let proxy = Proxy::start(old.port).await;
-    let link = link(&RedisOptions { timeout: Duration::from_secs(2), ..RedisOptions::new([proxy.url()]) });
+    let link = link(&RedisAddress { timeout: Duration::from_secs(2), ..RedisAddress::new([proxy.url()]) });
     assert_eq!(at_last(&link, 0).await, 1);
     old.replica_of(&new);
     let readonly = link.run(0, &increment(), &[b"1"]).await;

@@ -7,7 +7,8 @@ mod link;
 mod reading;
 #[allow(dead_code, reason = "the tests of the service use what is not used here")]
 #[path = "../../../../tests/support/redis/mod.rs"]
-pub(super) mod servers;
+pub(crate) mod servers;
+mod stream;
 mod sweeping;
 mod topology;
 mod trouble;
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::servers::RedisServer as Server;
-use super::{Redis, RedisOptions, core::Core, feeder::Command};
+use super::{Redis, RedisAddress, RedisOptions, core::Core, feeder::Command};
 use crate::{
     clock::{Clock, ManualClock},
     delivery::IdGenerator,
@@ -97,7 +98,7 @@ impl Redis {
 }
 
 fn options(server: &Server, lanes: u32) -> RedisOptions {
-    let options = RedisOptions::new([server.url()]);
+    let options = RedisOptions::new(RedisAddress::new([server.url()]));
     RedisOptions { lanes, lease: LEASE, max_crashes: MAX_CRASHES, ..options }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     journal::{
         Store,
         conformance::{Fixture, LEASE, MAX_CRASHES, conformance_suite},
-        redis::{Redis, RedisOptions, Topology},
+        redis::{Redis, RedisAddress, RedisOptions},
     },
 };
 
@@ -55,7 +55,7 @@ impl Fixture for OnCluster {
     async fn crash(&mut self) {
         self.store = None;
         let options =
-            RedisOptions { topology: Topology::Cluster, lanes: 16, ..RedisOptions::new(self.cluster.urls()) };
+            RedisOptions { lanes: 16, ..RedisOptions::new(RedisAddress::new(self.cluster.urls()).cluster()) };
         self.store = Some(open(as_tested(options), &self.clock, "host").await);
     }
 
@@ -108,11 +108,7 @@ impl Fixture for BehindSentinels {
 
     async fn crash(&mut self) {
         self.store = None;
-        let options = RedisOptions {
-            topology: Topology::Sentinel,
-            sentinel_master: Some(PRIMARY.to_owned()),
-            ..RedisOptions::new(self.servers.sentinels.urls())
-        };
+        let options = RedisOptions::new(RedisAddress::new(self.servers.sentinels.urls()).sentinel(PRIMARY));
         self.store = Some(open(as_tested(options), &self.clock, "host").await);
     }
 

@@ -63,10 +63,16 @@ async fn another_number_of_lanes_is_refused() {
     }
 }
 
+fn impatient_options(server: &Server) -> RedisOptions {
+    let mut options = options(server, 1);
+    options.address.timeout = Duration::from_millis(200);
+    options
+}
+
 /// A store with one job, that soon gives up on a server which does not answer.
 async fn impatient(server: &Server) -> (Redis, World<Shared<1>>) {
     let world = World::<Shared<1>>::new().await;
-    let options = RedisOptions { timeout: Duration::from_millis(200), ..options(server, 1) };
+    let options = impatient_options(server);
     let store = open(options, &world.clock, "host").await;
     store.accept(world.prepare(&sent("{}"))).await.unwrap();
     (store, world)
@@ -120,7 +126,7 @@ async fn a_redis_that_is_away_at_the_start_is_waited_for() {
     server.freeze();
     let clock = ManualClock::at(START);
     let world = World::<Shared<1>>::new().await;
-    let options = RedisOptions { timeout: Duration::from_millis(200), ..options(&server, 1) };
+    let options = impatient_options(&server);
     let store = open(options, &clock, "host").await;
     assert!(store.health().trouble.is_some());
     let answer = store.accept(world.prepare(&sent("{}"))).await;
