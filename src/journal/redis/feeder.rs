@@ -260,7 +260,9 @@ impl Feeding {
             let asked_at = self.core.clock.monotonic();
             let number = u32::try_from(lane).unwrap_or(u32::MAX);
             let first_token = lease::new_tokens(claim::AT_ONCE);
-            let claims = claim::claim(&self.core, number, &asks, load, first_token).await;
+            // After the routes were asked: what is freed in between must not count twice.
+            let asked = claim::Asked { routes: &asks, pool: demand.pool(), load };
+            let claims = claim::claim(&self.core, number, asked, first_token).await;
             let claims = claims.inspect_err(|error| {
                 if matches!(error, LinkError::Away(_)) {
                     self.unanswered.push((number, first_token, first_token + claim::AT_ONCE - 1));
