@@ -63,12 +63,7 @@ pub(super) struct Claimed {
 }
 
 /// Claims jobs, with tokens from number `first` on.
-pub(super) async fn claim(
-    core: &Core,
-    lane: u32,
-    asked: Asked<'_>,
-    first: u64,
-) -> Result<Claims, LinkError> {
+pub(super) async fn claim(core: &Core, lane: u32, asked: Asked<'_>, first: u64) -> Result<Claims, LinkError> {
     let Asked { routes: asks, pool, load } = asked;
     let pool = pool.to_string();
     let lease_ms = core.options.lease.as_millis().to_string();
