@@ -158,24 +158,23 @@ for i = 1, taken do
   if candidate.new and text or value == 0 and not text then
     if is_suspect then verdict = 0 end
   elseif value > 0 then
-    local state, attempts, crashes, replays, err = QUEUED, 0, '0', '0', ''
+    local state, attempt, crashes, replays, err = QUEUED, '1', '0', '0', ''
     if text then
+      local attempts
       state, attempts, crashes, replays, err =
         string.match(text, '^(%d) (%d+) (%d+) (%d+) %S+ %S+ %S+ %d %S+ %S+ (.*)$')
+      attempt = int(attempts + 1)
     end
-    local attempt = attempts + 1
     changed[#changed + 1] = key
-    changed[#changed + 1] = table.concat({
-      RUNNING, attempt, crashes, replays, '-', now_text, '-', is_suspect and verdict - 1 or 0, owner,
-      int(token * 256 + lane), err,
-    }, ' ')
+    changed[#changed + 1] = RUNNING .. ' ' .. attempt .. ' ' .. crashes .. ' ' .. replays .. ' - ' .. now_text .. ' - '
+      .. (is_suspect and int(verdict - 1) or '0') .. ' ' .. owner .. ' ' .. int(token * 256 + lane) .. ' ' .. err
     token = token + 1
     leases[#leases + 1] = lease_end
     leases[#leases + 1] = key
     count_job(state, RUNNING)
     local n = #answer
     answer[n + 1], answer[n + 2], answer[n + 3] = candidate.route - 1, candidate.member, attempt
-    answer[n + 4], answer[n + 5], answer[n + 6] = tonumber(crashes), tonumber(replays), value - 1
+    answer[n + 4], answer[n + 5], answer[n + 6] = crashes, replays, value - 1
   else
     local job = read_job(text)
     count_job(job.state, DEAD)
