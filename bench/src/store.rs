@@ -69,6 +69,17 @@ impl Store {
         self.folder.path().join(name)
     }
 
+    /// Empties the journal, where the queue is on Redis. What was copied has a restarted Redis, and such a one is offered
+    /// again all that the journal keeps: beside what is to be measured, and in front of what comes in.
+    pub(crate) fn begin_journal_anew(&self) -> anyhow::Result<()> {
+        if self.shared.is_some() {
+            fs::remove_dir_all(&self.data)
+                .and_then(|()| fs::create_dir(&self.data))
+                .context("cannot empty a journal")?;
+        }
+        Ok(())
+    }
+
     /// The Redis on which the queue is; `None` if it is embedded.
     pub(crate) fn shared(&self) -> Option<&Shared> {
         self.shared.as_ref()
@@ -156,7 +167,9 @@ impl Bench {
             noop.stop().await?;
             self.keep_handled(jobs, store).await?;
         }
-        self.copy(&self.stores.handled[&jobs], 1).await
+        let store = self.copy(&self.stores.handled[&jobs], 1).await?;
+        store.begin_journal_anew()?;
+        Ok(store)
     }
 
     /// Keeps a store whose deliveries have all been handled, for [`handled_store`](Self::handled_store).

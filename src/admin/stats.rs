@@ -8,6 +8,8 @@ use crate::journal::{JobState, RelayState};
 
 /// `GET /api/stats`: read from maintained counters, so asking often costs little.
 pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Value>, Problem> {
+    // First: what is moved meanwhile is then counted on both sides, and never on none.
+    let relay = context.store.relay();
     let stats = context.store.stats().await?;
     let jobs: Map<_, _> = JobState::ALL
         .into_iter()
@@ -25,7 +27,7 @@ pub(super) async fn stats(State(context): State<Context>) -> Result<Json<Value>,
         },
         "events": { "unrouted": stats.unrouted },
         "jobs": jobs,
-        "relay": relay_state(context.store.relay()),
+        "relay": relay_state(relay),
     })))
 }
 
@@ -45,10 +47,11 @@ pub(super) async fn refused(State(context): State<Context>) -> Json<Value> {
 
 /// `GET /metrics`: with what the process itself counted even while the store is out of reach.
 pub(super) async fn metrics(State(context): State<Context>) -> Result<impl IntoResponse, Problem> {
+    let relay = context.store.relay();
     let stats = context.store.stats().await.ok();
     let text = context
         .metrics
-        .render(stats.as_ref(), context.store.relay())
+        .render(stats.as_ref(), relay)
         .map_err(|_| Problem::internal("the metrics can't be written as text"))?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
 }

@@ -85,6 +85,7 @@ impl Doorbell {
             format!(
                 r#"[ingress]
 listen = "{ingress}"
+drain = "0s"
 [admin]
 listen = "{admin}"
 token = "{ADMIN_TOKEN}"

@@ -62,6 +62,7 @@ impl Bench {
 
     async fn work_off(&mut self, backlog: u64) -> anyhow::Result<f64> {
         let store = self.waiting_store(backlog).await?;
+        store.begin_journal_anew()?;
         self.progress(format!("working off {backlog} jobs"));
         let mut noop = Noop::start(&store).await?;
         let tally = noop.handled(backlog, drain_limit(backlog)).await?;
@@ -74,6 +75,7 @@ impl Bench {
     /// The same with the ingress at work, for so many seconds.
     async fn work_off_under_load(&mut self, backlog: u64, seconds: u64) -> anyhow::Result<f64> {
         let store = self.waiting_store(backlog).await?;
+        store.begin_journal_anew()?;
         self.progress(format!("working off {backlog} jobs while others come in"));
         let mut noop = Noop::start(&store).await?;
         let outcome = self.load(NAME, noop.ingress, Shape::Open { rate: RATE, seconds }).await;

@@ -29,10 +29,18 @@ impl<T: Send + 'static, A: Send + 'static> Batches<T, A> {
                 while let Some(first) = receiver.recv().await {
                     let mut weight = weigh(&first.0);
                     let mut batch = vec![first];
-                    while batch.len() < MANY && weight < HEAVY {
-                        let Ok(next) = receiver.try_recv() else { break };
-                        weight += weigh(&next.0);
-                        batch.push(next);
+                    // As long as others come in close succession, they go with it: each batch is a call, and an fsync.
+                    loop {
+                        let before = batch.len();
+                        tokio::task::yield_now().await;
+                        while batch.len() < MANY && weight < HEAVY {
+                            let Ok(next) = receiver.try_recv() else { break };
+                            weight += weigh(&next.0);
+                            batch.push(next);
+                        }
+                        if batch.len() == before {
+                            break;
+                        }
                     }
                     work(lane, batch).await;
                 }

@@ -100,8 +100,11 @@ impl Running {
         }
     }
 
-    pub(super) fn hold_up(&self, held_up: bool) {
-        self.lock().held_up = held_up;
+    /// Notes whether a suspect waits until nothing else runs; `true` if it has to wait still.
+    pub(super) fn hold_up(&self, held_up: bool) -> bool {
+        let mut running = self.lock();
+        running.held_up = held_up;
+        held_up && !running.jobs.is_empty()
     }
 
     /// Forgets what ended before this without a word: nobody settles or renews it any more.

@@ -56,6 +56,19 @@ local function seen_at(delivery)
   return tonumber(string.match(delivery.value, '^%d+ %d+ (%d+)'))
 end
 
+-- Most deliveries of a batch are kept for the same window from the same time, and making a text of a number is slow.
+local untils = {}
+
+local function until_text(delivery)
+  local number = seen_at(delivery) + delivery.window
+  local text = untils[number]
+  if not text then
+    text = int(number)
+    untils[number] = text
+  end
+  return text
+end
+
 -- The delivery that this one repeats, if there is one.
 local function original_of(delivery)
   local entry = known[delivery.key]
@@ -93,16 +106,16 @@ for i = 1, #deliveries do
       if delivery.claim then
         local others = tonumber(known[delivery.claim] or 0)
         reused = others > 0 or (delivery.signed and known[delivery.signed]) and true
-        if delivery.signed then remember(delivery.claim, int(others + 1)) end
+        if delivery.signed then remember(delivery.claim, others == 0 and '1' or int(others + 1)) end
       end
-      remember(delivery.key, id .. int(seen_at(delivery) + delivery.window) .. (delivery.kind == 'f' and 'f' or ''))
+      remember(delivery.key, id .. until_text(delivery) .. (delivery.kind == 'f' and 'f' or ''))
     end
     records[#records + 1] = keys[i]
     records[#records + 1] = delivery.value
-    index[#index + 1] = 0
+    index[#index + 1] = '0'
     index[#index + 1] = id
     if delivery.state == '1' or delivery.unrouted > 0 then
-      odd[#odd + 1] = 0
+      odd[#odd + 1] = '0'
       odd[#odd + 1] = id
     end
     for job = delivery.jobs, delivery.jobs + 3 * (delivery.job_count - 1), 3 do

@@ -27,19 +27,18 @@ local QUEUED, RUNNING, RETRYING, DONE, DEAD, DISCARDED = '0', '1', '2', '3', '4'
 local NEW_JOB = '0 0 0 0 - - - 0 - - '
 local JOB = '^(%d) (%d+) (%d+) (%d+) (%S+) (%S+) (%S+) (%d) (%S+) (%S+) (.*)$'
 
+-- Its numbers stay texts: to make numbers of them, and texts of these again, is much of what a job would cost.
 local function read_job(text)
   local state, attempts, crashes, replays, due, started, finished, suspect, owner, token, err = string.match(text, JOB)
   return {
-    state = state, attempts = tonumber(attempts), crashes = tonumber(crashes), replays = tonumber(replays),
-    due = due, started = started, finished = finished, suspect = suspect, owner = owner, token = token, err = err,
+    state = state, attempts = attempts, crashes = crashes, replays = replays, due = due, started = started,
+    finished = finished, suspect = suspect, owner = owner, token = token, err = err,
   }
 end
 
 local function write_job(job)
-  return table.concat({
-    job.state, job.attempts, job.crashes, job.replays, job.due, job.started, job.finished, job.suspect, job.owner,
-    job.token, job.err,
-  }, ' ')
+  return job.state .. ' ' .. job.attempts .. ' ' .. job.crashes .. ' ' .. job.replays .. ' ' .. job.due .. ' '
+    .. job.started .. ' ' .. job.finished .. ' ' .. job.suspect .. ' ' .. job.owner .. ' ' .. job.token .. ' ' .. job.err
 end
 
 -- Lua can't pass any number of arguments at once, so long lists go in pieces of an even length.
@@ -72,12 +71,16 @@ local function count(name, by)
   counts[name] = (counts[name] or 0) + by
 end
 
+-- Jobs are counted by state.
+local job_counts = {}
+
 local function count_job(from, to)
-  if from then count('j' .. from, -1) end
-  if to then count('j' .. to, 1) end
+  if from then job_counts[from] = (job_counts[from] or 0) - 1 end
+  if to then job_counts[to] = (job_counts[to] or 0) + 1 end
 end
 
 local function save_counts()
+  for state, by in pairs(job_counts) do count('j' .. state, by) end
   for name, by in pairs(counts) do
     if by ~= 0 then redis.call('HINCRBY', prefix .. 'stats', name, by) end
   end
@@ -121,7 +124,7 @@ end
 
 -- Changes a running job to what it was before it was claimed: the attempt does not count. Says in which set it waits.
 local function release_job(job, now)
-  job.state = (job.attempts > 1 or job.err ~= '') and RETRYING or QUEUED
+  job.state = (job.attempts ~= '1' or job.err ~= '') and RETRYING or QUEUED
   job.attempts, job.due, job.owner = job.attempts - 1, now, '-'
   count_job(RUNNING, job.state)
   if job.suspect == '0' then return 'ready:' end

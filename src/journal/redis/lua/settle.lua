@@ -26,40 +26,52 @@ local function waits(set, due, member)
   queue[#queue + 1] = member
 end
 
+-- What a job is when it is done; nothing if it is not this attempt's. Most end like this, and so it is not taken apart
+-- further than it has to be.
+local function done(key, text, token)
+  local counts, started, job_owner, job_token, err =
+    string.match(text, '^1 (%d+ %d+ %d+) %S+ (%S+) %S+ %d (%S+) (%S+) (.*)$')
+  if job_token ~= token or job_owner ~= owner then return nil end
+  if err ~= '' or string.sub(counts, 1, 2) ~= '1 ' then mended[#mended + 1] = key end
+  count_job(RUNNING, DONE)
+  return DONE .. ' ' .. counts .. ' - ' .. started .. ' ' .. now_text .. ' 0 - ' .. token .. ' '
+end
+
 local changed = {}
 for i, key in ipairs(fields) do
   local at = 3 + 7 * (i - 1)
   local member, route, token, outcome = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-  local job = texts[key] and read_job(texts[key])
-  if not job or job.token ~= token then
-    answers[i] = 0
-  elseif job.state ~= RUNNING or job.owner ~= owner then
-    answers[i] = ARGV[at + 6] == '1' and job.state ~= RUNNING and 1 or 0
-  else
-    answers[i] = 1
-    settled[#settled + 1] = key
-    if outcome == 'l' then
-      waits(release_job(job, now_text) .. route, now_text, member)
+  local text, after = texts[key], nil
+  if text and outcome == 'd' then after = done(key, text, token) end
+  if not after then
+    local job = text and read_job(text)
+    if not job or job.token ~= token then
+      answers[i] = 0
+    elseif job.state ~= RUNNING or job.owner ~= owner then
+      answers[i] = ARGV[at + 6] == '1' and job.state ~= RUNNING and 1 or 0
     else
-      if outcome == 'd' then
-        if job.attempts > 1 or job.err ~= '' then mended[#mended + 1] = key end
-        job.state, job.due, job.finished, job.err = DONE, '-', now_text, ''
+      if outcome == 'l' then
+        waits(release_job(job, now_text) .. route, now_text, member)
       else
         job.state, job.due, job.finished, job.err = STATES[outcome], '-', now_text, ARGV[at + 5]
         record_attempt(key, job, now_text, OUTCOMES[outcome], job.err)
-        failing[#failing + 1] = 0
+        failing[#failing + 1] = '0'
         failing[#failing + 1] = key
         if outcome == 'r' then
           job.due, job.finished = int(now + ARGV[at + 4]), '-'
           waits('ready:' .. route, job.due, member)
         end
+        job.suspect, job.owner = '0', '-'
+        count_job(RUNNING, job.state)
       end
-      job.suspect, job.owner = '0', '-'
-      count_job(RUNNING, job.state)
+      after = write_job(job)
     end
-    texts[key] = write_job(job)
+  end
+  if after then
+    answers[i], texts[key] = 1, after
+    settled[#settled + 1] = key
     changed[#changed + 1] = key
-    changed[#changed + 1] = texts[key]
+    changed[#changed + 1] = after
   end
 end
 
