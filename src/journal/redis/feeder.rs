@@ -211,7 +211,7 @@ impl Feeding {
                 lane.next_lease = Duration::ZERO;
             }
             let long_ago = self.core.clock.monotonic().saturating_sub(self.core.options.lease);
-            self.core.running.forget_before(long_ago);
+            self.core.running.silence_before(long_ago);
         }
         let put_back = self.put_back().await;
         let looked_after = self.look_after_leases().await;
