@@ -128,7 +128,9 @@ impl RedisServer {
         let mut connection = Client::open(self.url())?.get_connection_with_timeout(patience)?;
         connection.set_read_timeout(Some(patience))?;
         let mut command = Cmd::new();
-        words.iter().for_each(|word| drop(command.arg(word)));
+        for word in words {
+            command.arg(word);
+        }
         command.query(&mut connection)
     }
 

@@ -97,15 +97,14 @@ async fn one_host_sweeps_until_it_is_gone() {
     let first = one.store().sweep(RETENTION).await.unwrap();
     assert!(first.deliveries > 0 && !first.finished && !first.no_hurry, "{first:?}");
     let left_alone = Swept { finished: true, no_hurry: true, ..Swept::default() };
-    for _ in 0..3 {
-        assert_eq!(two.store().sweep(RETENTION).await.unwrap(), left_alone, "another host is at it");
-        one.pass(Duration::from_secs(60)).await;
-        let some = one.store().sweep(RETENTION).await.unwrap();
-        assert!(some.deliveries + some.dedupe_keys > 0, "who rests for a minute goes on");
-    }
+    assert_eq!(two.store().sweep(RETENTION).await.unwrap(), left_alone, "another host is at it");
+    one.pass(Duration::from_secs(60)).await;
+    assert_eq!(two.store().sweep(RETENTION).await.unwrap(), left_alone, "a host may rest for a minute");
+    let second = one.store().sweep(RETENTION).await.unwrap();
+    assert!(second.deliveries > 0 && !second.finished, "{second:?}");
     one.pass(Duration::from_secs(90)).await;
-    let begun = two.store().sweep(RETENTION).await.unwrap();
-    assert!(begun.deliveries + begun.dedupe_keys > 0, "{begun:?}");
+    let third = two.store().sweep(RETENTION).await.unwrap();
+    assert!(third.deliveries > 0, "{third:?}");
     assert_eq!(one.store().sweep(RETENTION).await.unwrap(), left_alone);
     // A key may have been passed before its delivery was gone.
     sweep_all(&two, RETENTION).await;
