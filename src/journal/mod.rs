@@ -188,6 +188,9 @@ pub(crate) trait Demand: Send + Sync {
     /// How many more jobs of this route (an index into [`routes`](Self::routes)) could start now.
     fn free(&self, route: usize) -> usize;
 
+    /// How many of the free slots are counted for every route at once: what one of them takes is free for none.
+    fn pool(&self) -> usize;
+
     /// Says that this many jobs of the route are about to be claimed.
     fn claimed(&self, route: usize, jobs: usize);
 

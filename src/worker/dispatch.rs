@@ -126,6 +126,10 @@ impl Demand for Dispatcher {
         free.min(capacity.free)
     }
 
+    fn pool(&self) -> usize {
+        self.slots().free_in_pool()
+    }
+
     fn claimed(&self, route: usize, jobs: usize) {
         self.slots().running[route] += jobs;
         let handler = &self.routes[route].handler;
@@ -154,9 +158,13 @@ impl Slots {
         if self.closed {
             return 0;
         }
+        self.share.saturating_sub(self.running[route]) + self.free_in_pool()
+    }
+
+    fn free_in_pool(&self) -> usize {
         let over = |running: &usize| running.saturating_sub(self.share);
-        let pool_taken: usize = self.running.iter().map(over).sum();
-        self.share.saturating_sub(self.running[route]) + self.pool.saturating_sub(pool_taken)
+        let taken: usize = self.running.iter().map(over).sum();
+        self.pool.saturating_sub(taken)
     }
 }
 

@@ -54,6 +54,16 @@ pub(crate) async fn claims_respect_the_free_slots_of_each_route<F: Fixture>() {
     assert_eq!(world.jobs_by_state().await, [6, 24, 0, 0, 0, 0]);
 }
 
+pub(crate) async fn slots_that_routes_share_are_filled_once<F: Fixture>() {
+    let world = World::<F>::new().await;
+    for _ in 0..10 {
+        world.add(&sent("{}").events(vec![event("x", &["a", "b"])])).await;
+    }
+    // Each route could have five: three in all of them are the same.
+    let mut workers = Workers::start_with_pool(&world, &[("a", 2), ("b", 2)], 3);
+    assert_eq!(workers.all(&world).await.len(), 7);
+}
+
 pub(crate) async fn an_attempt_is_counted_before_the_job_is_handed_out<F: Fixture>() {
     let world = World::<F>::new().await;
     world.add(&sent("{}")).await;

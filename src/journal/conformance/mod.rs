@@ -87,6 +87,7 @@ macro_rules! conformance_suite {
             a_delivery_whose_sender_has_hung_up_is_not_stored,
             what_was_accepted_survives_a_crash,
             claims_respect_the_free_slots_of_each_route,
+            slots_that_routes_share_are_filled_once,
             an_attempt_is_counted_before_the_job_is_handed_out,
             a_claimed_job_brings_its_event,
             each_outcome_is_recorded,

@@ -25,15 +25,28 @@ pub(crate) struct Workers {
 #[derive(Debug)]
 struct Slots {
     routes: Vec<Arc<str>>,
+    /// Each route's own.
     free: Vec<AtomicUsize>,
+    /// For every route.
+    pool: AtomicUsize,
 }
 
 impl Workers {
     /// Workers with so many free slots for each of these routes.
     pub(crate) fn start<F: Fixture>(world: &World<F>, routes: &[(&str, usize)]) -> Self {
+        Self::start_with_pool(world, routes, 0)
+    }
+
+    /// The same, and so many more for whichever route comes first.
+    pub(crate) fn start_with_pool<F: Fixture>(
+        world: &World<F>,
+        routes: &[(&str, usize)],
+        pool: usize,
+    ) -> Self {
         let slots = Arc::new(Slots {
             routes: routes.iter().map(|(route, _)| Arc::from(*route)).collect(),
             free: routes.iter().map(|(_, free)| AtomicUsize::new(*free)).collect(),
+            pool: pool.into(),
         });
         Self { jobs: world.store().claims(slots.clone()), slots }
     }
@@ -83,13 +96,20 @@ impl Demand for Slots {
     }
 
     fn free(&self, route: usize) -> usize {
-        self.free[route].load(Ordering::SeqCst)
+        self.free[route].load(Ordering::SeqCst) + self.pool()
+    }
+
+    fn pool(&self) -> usize {
+        self.pool.load(Ordering::SeqCst)
     }
 
     fn claimed(&self, route: usize, jobs: usize) {
         // More than there are would wrap around, and panic in the store's thread.
-        let before = self.free[route].fetch_sub(jobs, Ordering::SeqCst);
-        assert!(before >= jobs, "{jobs} jobs were claimed for {before} free slots");
+        let free = self.free(route);
+        assert!(free >= jobs, "{jobs} jobs were claimed for {free} free slots");
+        let own = jobs.min(self.free[route].load(Ordering::SeqCst));
+        self.free[route].fetch_sub(own, Ordering::SeqCst);
+        self.pool.fetch_sub(jobs - own, Ordering::SeqCst);
     }
 
     fn not_claimed(&self, route: usize, jobs: usize) {

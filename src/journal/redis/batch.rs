@@ -27,6 +27,8 @@ impl<T: Send + 'static, A: Send + 'static> Batches<T, A> {
             let work = work.clone();
             tasks.spawn(async move {
                 while let Some(first) = receiver.recv().await {
+                    // What is about to come as well goes with it, and need not wait for its answer.
+                    tokio::task::yield_now().await;
                     let mut weight = weigh(&first.0);
                     let mut batch = vec![first];
                     while batch.len() < MANY && weight < HEAVY {

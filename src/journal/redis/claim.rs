@@ -35,6 +35,14 @@ pub(super) struct Ask {
     pub(super) free: usize,
 }
 
+/// What a call may claim.
+pub(super) struct Asked<'a> {
+    pub(super) routes: &'a [Ask],
+    /// How many of the free slots are counted for each route.
+    pub(super) pool: usize,
+    pub(super) load: Load,
+}
+
 /// What a call claimed.
 pub(super) struct Claims {
     pub(super) jobs: Vec<Claimed>,
@@ -54,14 +62,10 @@ pub(super) struct Claimed {
     pub(super) job: Result<ClaimedJob, LinkError>,
 }
 
-/// Claims jobs of these routes, with tokens from number `first` on.
-pub(super) async fn claim(
-    core: &Core,
-    lane: u32,
-    asks: &[Ask],
-    load: Load,
-    first: u64,
-) -> Result<Claims, LinkError> {
+/// Claims jobs, with tokens from number `first` on.
+pub(super) async fn claim(core: &Core, lane: u32, asked: Asked<'_>, first: u64) -> Result<Claims, LinkError> {
+    let Asked { routes: asks, pool, load } = asked;
+    let pool = pool.to_string();
     let lease_ms = core.options.lease.as_millis().to_string();
     let [first_text, lane_text, limit, max_crashes] =
         [first, u64::from(lane), AT_ONCE, u64::from(core.options.max_crashes)]
@@ -77,6 +81,7 @@ pub(super) async fn claim(
         flag(!load.suspect),
         flag(load.busy),
         max_crashes.as_bytes(),
+        pool.as_bytes(),
     ];
     for (ask, free) in asks.iter().zip(&free) {
         args.extend([ask.name.as_bytes(), free.as_bytes()]);

@@ -2,7 +2,7 @@
 //!
 //! One task does all of it, so that what it knows of this host (what runs, which suspect waits) needs no agreement.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 #[cfg(test)]
@@ -70,6 +70,8 @@ pub(super) struct Feeding {
     first: usize,
     /// Claims whose answer did not come: lane, first and last token's number.
     pub(super) unanswered: Vec<(u32, u64, u64)>,
+    /// When it was last looked for what is due, on the clock's monotonic scale.
+    looked_at: Duration,
     /// When all is looked at, whether or not anything was heard of it.
     next_round: std::time::Instant,
     #[cfg(test)]
@@ -103,6 +105,7 @@ impl Feeding {
             claims: None,
             first: 0,
             unanswered: Vec::new(),
+            looked_at: Duration::ZERO,
             next_round: clock::instant(),
             #[cfg(test)]
             passes: Vec::new(),
@@ -193,7 +196,8 @@ impl Feeding {
     /// When to look again if nothing is heard.
     fn next_look(&self) -> std::time::Instant {
         let (now, monotonic) = (clock::instant(), self.core.clock.monotonic());
-        let dues = self.lanes.iter().flat_map(|lane| &lane.next_due).filter(|due| **due > monotonic);
+        // What was due by then waits for a slot, and whoever frees one wakes this.
+        let dues = self.lanes.iter().flat_map(|lane| &lane.next_due).filter(|due| **due > self.looked_at);
         let leases = self.lanes.iter().map(|lane| &lane.next_lease);
         let next = dues.chain(leases).min().map(|next| next.saturating_sub(monotonic));
         next.and_then(|wait| now.checked_add(wait)).map_or(self.next_round, |at| at.min(self.next_round))
@@ -224,14 +228,18 @@ impl Feeding {
         self.core.options.lease / 6
     }
 
-    /// Claims until nothing is left that is due and has a free slot.
+    /// Claims what is due as far as slots are free.
     async fn claim(&mut self) -> Result<(), LinkError> {
+        self.looked_at = self.core.clock.monotonic();
         let lanes = self.lanes.len();
         let first = self.first;
+        // Slots that are freed after their route's were filled gather for the next pass: a claim for each would keep
+        // Redis busy with small ones.
+        let mut filled = HashSet::new();
         let mut all = Ok(());
         for turn in 0..lanes {
             let lane = (first + turn) % lanes;
-            match self.claim_in(lane).await {
+            match self.claim_in(lane, &mut filled).await {
                 Ok(Go::On) => {}
                 Ok(Go::NoFurther) => return all,
                 Err(error) => all = all.and(Err(error)),
@@ -241,8 +249,8 @@ impl Feeding {
         all
     }
 
-    /// Claims until nothing is left in a lane that is due and has a free slot.
-    async fn claim_in(&mut self, lane: usize) -> Result<Go, LinkError> {
+    /// Claims until nothing is left in a lane that is due, but for the routes whose slots are filled.
+    async fn claim_in(&mut self, lane: usize, filled: &mut HashSet<usize>) -> Result<Go, LinkError> {
         let Some((demand, sender)) = self.claims.clone() else { return Ok(Go::NoFurther) };
         loop {
             if sender.is_closed() {
@@ -253,14 +261,16 @@ impl Feeding {
             if load.alone {
                 return Ok(Go::NoFurther);
             }
-            let asks = self.asks(lane, &*demand);
+            let asks = self.asks(lane, &*demand, filled);
             if asks.is_empty() {
                 return Ok(Go::On);
             }
             let asked_at = self.core.clock.monotonic();
             let number = u32::try_from(lane).unwrap_or(u32::MAX);
             let first_token = lease::new_tokens(claim::AT_ONCE);
-            let claims = claim::claim(&self.core, number, &asks, load, first_token).await;
+            // After the routes were asked: what is freed in between must not count twice.
+            let asked = claim::Asked { routes: &asks, pool: demand.pool(), load };
+            let claims = claim::claim(&self.core, number, asked, first_token).await;
             let claims = claims.inspect_err(|error| {
                 if matches!(error, LinkError::Away(_)) {
                     self.unanswered.push((number, first_token, first_token + claim::AT_ONCE - 1));
@@ -271,27 +281,33 @@ impl Feeding {
                 self.lanes[lane].next_due[ask.route] =
                     due_in.map_or(Duration::MAX, |due_in| asked_at.saturating_add(due_in));
             }
-            self.core.running.hold_up(claims.held_up);
-            self.hand_out(claims.jobs, &*demand, &sender);
-            if claims.held_up {
+            let claimed = self.hand_out(claims.jobs, &*demand, &sender);
+            if self.core.running.hold_up(claims.held_up) {
                 // Nothing else begins until it has had its turn.
                 self.first = lane;
                 return Ok(Go::NoFurther);
             }
+            filled.extend(asks.iter().filter(|ask| claimed[ask.route] >= ask.free).map(|ask| ask.route));
         }
     }
 
     /// The routes to ask a lane for.
-    fn asks(&self, lane: usize, demand: &dyn Demand) -> Vec<Ask> {
+    fn asks(&self, lane: usize, demand: &dyn Demand, filled: &HashSet<usize>) -> Vec<Ask> {
         let now = self.core.clock.monotonic();
         let due = demand.routes().iter().enumerate().zip(&self.lanes[lane].next_due);
-        due.filter(|(_, due)| **due <= now)
+        due.filter(|((route, _), due)| **due <= now && !filled.contains(route))
             .map(|((route, name), _)| Ask { route, name: name.clone(), free: demand.free(route) })
             .filter(|ask| ask.free > 0)
             .collect()
     }
 
-    fn hand_out(&self, jobs: Vec<Claimed>, demand: &dyn Demand, sender: &mpsc::UnboundedSender<ClaimedJob>) {
+    /// Hands jobs to the workers; returns how many of each route were claimed.
+    fn hand_out(
+        &self,
+        jobs: Vec<Claimed>,
+        demand: &dyn Demand,
+        sender: &mpsc::UnboundedSender<ClaimedJob>,
+    ) -> Vec<usize> {
         let until = self.core.lease_end();
         for claimed in &jobs {
             self.core.running.begun(claimed.lease.token, claimed.suspicion, until);
@@ -300,8 +316,8 @@ impl Feeding {
         for claimed in &jobs {
             counts[claimed.route] += 1;
         }
-        for (route, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
-            demand.claimed(route, count);
+        for (route, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            demand.claimed(route, *count);
         }
         for Claimed { route, lease, job, .. } in jobs {
             let outcome = match job {
@@ -319,5 +335,6 @@ impl Feeding {
                 settlements.submit(lane, Settlement { lease, outcome }).await;
             });
         }
+        counts
     }
 }

@@ -103,8 +103,11 @@ impl Running {
         }
     }
 
-    pub(super) fn hold_up(&self, held_up: bool) {
-        self.lock().held_up = held_up;
+    /// Notes whether a suspect waits until nothing else runs; `true` if it has to wait still.
+    pub(super) fn hold_up(&self, held_up: bool) -> bool {
+        let mut running = self.lock();
+        running.held_up = held_up;
+        held_up && !running.jobs.is_empty()
     }
 
     /// No longer counts what ended before this without a word: perhaps nobody runs it any more, or Redis was away so long

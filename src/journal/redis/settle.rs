@@ -65,6 +65,8 @@ pub(super) async fn settle_gathered(
     lane: u32,
     gathered: Vec<Waiting<Settlement, Result<(), StoreError>>>,
 ) {
+    // Their slots are free for what waits: it is claimed beside this, and one fsync of Redis covers both.
+    feeder.tell(Command::Wake);
     let settlements: Vec<_> = gathered.iter().map(|(settlement, _)| settlement).collect();
     let mut pauses = super::Pauses::default();
     let mut repeated = false;
@@ -88,8 +90,9 @@ pub(super) async fn settle_gathered(
         // Whoever no longer waits for the answer needs none.
         let _ = reply.send(if recorded { Ok(()) } else { Err(StoreError::LeaseLost) });
     }
-    // Their slots are free for what waits.
-    feeder.tell(if eased { Command::Eased } else { Command::Wake });
+    if eased {
+        feeder.tell(Command::Eased);
+    }
 }
 
 async fn record(

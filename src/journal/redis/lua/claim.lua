@@ -1,6 +1,7 @@
 -- Claims due jobs: leases them to a host and counts the attempt.
 -- ARGV: time, owner, lease in ms, number of the first token, lane, how many jobs at most, whether a suspect may run,
--- whether the host runs anything, after how many crashes a job is dead, then for each route: name, free slots.
+-- whether the host runs anything, after how many crashes a job is dead, how many of the free slots are counted for each
+-- route, then for each route: name, free slots.
 -- Answers: time; 0, 1 (a suspect has to run alone, and waits), 2 (the first job is a suspect), 3 (it runs alone); the
 -- jobs: number of the route, delivery and event, attempt, crashes, replays, number of its delivery's value; the values;
 -- for each route in how many ms the next job is due (-1: none waits).
@@ -13,8 +14,16 @@ local jobs_key = prefix .. 'jobs'
 local MANY_BYTES, VALUES_AT_ONCE = 4194304, 16
 
 local routes = {}
-for at = 10, #ARGV, 2 do
-  routes[#routes + 1] = { name = ARGV[at], free = tonumber(ARGV[at + 1]), claimed = {}, begun = 0 }
+local pool = tonumber(ARGV[10])
+for at = 11, #ARGV, 2 do
+  local free = tonumber(ARGV[at + 1])
+  routes[#routes + 1] = { name = ARGV[at], free = free, own = math.max(free - pool, 0), claimed = {}, begun = 0 }
+end
+
+-- Jobs of a route take its own slots first.
+local function take(route, jobs)
+  local own = math.min(jobs, route.own)
+  route.own, route.free, pool = route.own - own, route.free - jobs, pool - (jobs - own)
 end
 
 -- Until when this host gave calls up whose answer did not come: one that arrives after all must claim nothing.
@@ -52,7 +61,7 @@ if suspects_may then
     end
     candidates[1] = first
     verdict = alone and 3 or 2
-    routes[first.route].free = routes[first.route].free - 1
+    take(routes[first.route], 1)
   end
 end
 
@@ -66,7 +75,7 @@ end
 -- What is new and what is due again, the oldest first.
 if verdict ~= 3 then
   for i, route in ipairs(routes) do
-    local wanted = math.min(route.free, limit - #candidates)
+    local wanted = math.min(route.free, route.own + pool, limit - #candidates)
     local new, again = {}, {}
     if wanted > 0 then
       new = redis.call('LRANGE', prefix .. 'new:' .. route.name, 0, wanted - 1)
@@ -75,7 +84,7 @@ if verdict ~= 3 then
       )
     end
     route.more = #new + #again / 2 >= wanted
-    local next_new, next_again = 1, 1
+    local next_new, next_again, before = 1, 1, #candidates
     for _ = 1, wanted do
       local member, due = new[next_new], again[next_again + 1]
       if due and (not member or tonumber(due) <= received_at(member)) then
@@ -88,6 +97,7 @@ if verdict ~= 3 then
         break
       end
     end
+    take(route, #candidates - before)
   end
 end
 

@@ -130,6 +130,10 @@ impl Demand for Slots {
         self.free[route].load(Ordering::SeqCst)
     }
 
+    fn pool(&self) -> usize {
+        0
+    }
+
     fn claimed(&self, route: usize, jobs: usize) {
         self.free[route].fetch_sub(jobs, Ordering::SeqCst);
     }
