@@ -111,7 +111,7 @@ impl Redis {
         let settlements = Arc::new(settlements);
         let mut feeding = Feeding::new(core.clone(), settlements.clone());
         // From here on contact counts. If there is none, the task goes on trying.
-        let _ = feeding.look_after_leases().await;
+        feeding.look_after_leases().await;
         tasks.spawn(feeding.run(commands));
         Ok(Self { core, feeder, accepts, settlements, _tasks: tasks })
     }

@@ -165,6 +165,11 @@ pub(super) async fn renew(
     }
 }
 
+/// Whether a lane does what is asked of it: to renew nothing, which only a server that may write does.
+pub(super) async fn answers(core: &Core, lane: u32) -> bool {
+    renew_some(core, lane, &[]).await.is_ok()
+}
+
 /// Extends leases in a lane; those that were lost, and whether another job may have waited for their end.
 async fn renew_some(core: &Core, lane: u32, leases: &[Lease]) -> Result<(Vec<Lease>, bool), LinkError> {
     let until = core.lease_end();

@@ -12,7 +12,7 @@ use crate::{
     clock::{Clock, ManualClock},
     delivery::IdGenerator,
     journal::{
-        Accepted, Lease, Outcome, Store, StoreError,
+        Accepted, Demand, Lease, Outcome, Store, StoreError,
         conformance::{LEASE, MAX_CRASHES, START, prepare, sent},
     },
 };
@@ -103,6 +103,31 @@ async fn the_leases_of_the_others_are_renewed() {
         world.store.settle(lease, Outcome::Done).await.unwrap();
     }
     assert_eq!(world.store.stats().await.unwrap().jobs, [0, 0, 0, MANY as u64, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_others_jobs_begin_at_once() {
+    let world = World::new().await;
+    for lease in &world.leases {
+        world.store.settle(lease.clone(), Outcome::Done).await.unwrap();
+    }
+    let moving = world.cluster.begin_to_move(&prefix(2));
+    let slots = Slots::new(&[("a", 1)]);
+    let mut jobs = world.store.claims(slots.clone());
+    let rounds = async {
+        for _ in 0..200 {
+            // What goes to the lane that is away is refused.
+            while world.store.accept(prepare(&sent("{}"), &world.clock, &world.ids)).await.is_err() {}
+            let job = jobs.recv().await.unwrap();
+            slots.not_claimed(0, 1);
+            world.store.settle(job.lease, Outcome::Done).await.unwrap();
+        }
+    };
+    // Each would wait for a second if the lane that is away held it up.
+    tokio::time::timeout(Duration::from_secs(60), rounds).await.expect("they begin");
+    world.cluster.finish(moving);
+    world.store.pass().await;
+    assert_eq!(world.store.stats().await.unwrap().jobs, [0, 0, 0, MANY as u64 + 200, 0, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
