@@ -139,7 +139,8 @@ impl Core {
             return Ok(met);
         }
         let met = self.met.get_or_try_init(|| self.layout());
-        self.in_time(met, "whether its store fits").await
+        // Boxed, here and below: it happens once, and would weigh on every call.
+        Box::pin(self.in_time(met, "whether its store fits")).await
     }
 
     /// Makes sure that a lane can be used: the layout fits, and what an earlier process of this host left running in it
@@ -153,7 +154,8 @@ impl Core {
             return Ok(());
         };
         let recover = recovered.get_or_try_init(|| self.recover(lane));
-        self.in_time(recover, "what this host left running").await.map(|()| ())
+        Box::pin(self.in_time(recover, "what this host left running")).await?;
+        Ok(())
     }
 
     /// Whoever waits while others try, one after the other, waits no longer than for a call.

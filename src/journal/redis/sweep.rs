@@ -72,7 +72,7 @@ impl Redis {
         let least =
             ages.into_iter().flatten().min().map(|age| age.as_millis().to_string()).unwrap_or_default();
         let (step, left) = (STEP.0.to_string(), LEFT_TO_ONE.as_millis().to_string());
-        let args = [&least, &step, self.core.host(), &left].map(|text| text.as_bytes());
+        let args = [&least, &step, self.core.host(), &left].map(str::as_bytes);
         let [now, passed, ours] = answer::fixed(self.core.run(lane, &OLD, &args).await?)?;
         if answer::uint(&ours)? == 0 {
             return Ok(None);
