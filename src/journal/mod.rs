@@ -279,6 +279,8 @@ pub(crate) struct Swept {
     pub(crate) dedupe_keys: usize,
     /// Whether the sweep has come round to where it began.
     pub(crate) finished: bool,
+    /// Whether there was so little to delete that the next step has time.
+    pub(crate) no_hurry: bool,
 }
 
 /// How far the way from the journal to a shared queue is behind.

@@ -6,11 +6,13 @@ use tokio::sync::oneshot;
 
 use crate::journal::{Retention, Store};
 
-/// Between two steps of a round, and between two rounds.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(60));
+/// Between two steps of a round while there is much to delete, and while there is little.
+const STEPS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+/// Between two rounds.
+const ROUNDS: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(store: Arc<dyn Store>, retention: Retention, mut stop: oneshot::Receiver<()>) {
-    let mut pause = PAUSES.1;
+    let mut pause = ROUNDS;
     loop {
         tokio::select! {
             // Told to, or nobody is left who could tell.
@@ -18,11 +20,12 @@ pub(super) async fn run(store: Arc<dyn Store>, retention: Retention, mut stop: o
             () = tokio::time::sleep(pause) => {}
         }
         pause = match store.sweep(retention).await {
-            Ok(swept) if swept.finished => PAUSES.1,
-            Ok(_) => PAUSES.0,
+            Ok(swept) if swept.finished => ROUNDS,
+            Ok(swept) if swept.no_hurry => STEPS.1,
+            Ok(_) => STEPS.0,
             Err(error) => {
                 tracing::warn!(%error, "old deliveries could not be swept");
-                PAUSES.1
+                ROUNDS
             }
         };
     }

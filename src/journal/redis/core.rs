@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use redis::Value;
 use tokio::sync::OnceCell;
 
@@ -56,6 +57,7 @@ pub(super) struct Core {
     pub(super) clock: Arc<dyn Clock>,
     /// Who settles and renews: `<host>/<incarnation>`.
     pub(super) owner: String,
+    host: String,
     /// What this host runs.
     pub(super) running: Running,
     /// Whether the last call had an answer.
@@ -64,6 +66,8 @@ pub(super) struct Core {
     made_up_time: bool,
     /// Whether the layout was found to fit.
     met: OnceCell<Result<(), RedisOpenError>>,
+    /// For each lane, whether jobs that earlier processes of this host left running were taken back.
+    recovered: Vec<OnceCell<()>>,
 }
 
 impl Core {
@@ -80,13 +84,16 @@ impl Core {
             || Link::new(&options.address).map_err(|error| RedisOpenError::Options(error.to_string()));
         let (link, batches) = (new_link()?, new_link()?);
         let incarnation = getrandom::u64().map_err(|error| RedisOpenError::Options(error.to_string()))?;
-        let owner = format!("{}/{incarnation:016x}", hex::encode(host));
+        let host = hex::encode(host);
+        let owner = format!("{host}/{incarnation:016x}");
         Ok(Self {
             link,
             batches,
+            recovered: (0..options.lanes).map(|_| OnceCell::new()).collect(),
             options,
             clock,
             owner,
+            host,
             running: Running::default(),
             answering: AtomicBool::new(true),
             made_up_time,
@@ -98,52 +105,82 @@ impl Core {
         self.options.lanes
     }
 
-    /// Makes sure that the store is laid out as this process needs it. Does nothing while Redis is away: then the first
-    /// script does it.
+    /// Which host this is, whichever its incarnation.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Makes sure that the store is laid out as this process needs it, and that what earlier ones of this host left
+    /// running is taken back. Does nothing where Redis is away: then the first script on a lane does it.
     pub(super) async fn meet(&self) -> Result<(), RedisOpenError> {
         match self.met().await {
-            Ok(met) => met.clone(),
+            Ok(met) => met.clone()?,
             Err(error) => {
                 tracing::warn!(%error, "Redis is away; going on without it until it is there");
-                Ok(())
+                return Ok(());
             }
         }
+        let lanes = (0..self.lanes()).map(|lane| async move { (lane, self.prepare(lane).await) });
+        for (lane, prepared) in join_all(lanes).await {
+            if let Err(error) = prepared {
+                tracing::warn!(lane, %error, "a lane is away; going on without it until it is there");
+            }
+        }
+        Ok(())
     }
 
     /// Runs a script on a lane. In front of `args`, as `ARGV[1]`, comes the time.
     pub(super) async fn run(&self, lane: u32, script: &Script, args: &[&[u8]]) -> Result<Value, LinkError> {
-        match self.met().await? {
-            Ok(()) => self.run_unmet(lane, script, args).await,
-            Err(misfit) => Err(LinkError::Refused(misfit.to_string())),
-        }
+        self.prepare(lane).await?;
+        self.run_unmet(lane, script, args).await
     }
 
     async fn met(&self) -> Result<&Result<(), RedisOpenError>, LinkError> {
         if let Some(met) = self.met.get() {
             return Ok(met);
         }
-        // Whoever waits while others try, one after the other, waits no longer than for a call.
-        let met = self.met.get_or_try_init(|| self.introduce());
-        let late = || LinkError::Away("Redis could not be asked in time whether its store fits".into());
-        tokio::time::timeout(self.options.address.timeout, met).await.map_err(|_| late())?
+        let met = self.met.get_or_try_init(|| self.layout());
+        // Boxed, here and below: it happens once, and would weigh on every call.
+        Box::pin(self.in_time(met, "whether its store fits")).await
     }
 
-    async fn introduce(&self) -> Result<Result<(), RedisOpenError>, LinkError> {
-        if let Err(misfit) = self.layout().await? {
-            return Ok(Err(misfit));
+    /// Makes sure that a lane can be used: the layout fits, and what an earlier process of this host left running in it
+    /// was taken back. Each lane for itself, as another one may be away.
+    async fn prepare(&self, lane: u32) -> Result<(), LinkError> {
+        if let Err(misfit) = self.met().await? {
+            return Err(LinkError::Refused(misfit.to_string()));
         }
-        for lane in 0..self.lanes() {
-            let max_crashes = self.options.max_crashes.to_string();
-            let args = [self.owner.as_bytes(), max_crashes.as_bytes()];
-            let taken = self.page_through_leases(lane, &RECOVER, &args).await?;
-            if taken > 0 {
-                tracing::warn!(
-                    jobs = taken,
-                    "took back jobs that an earlier process of this host left running"
-                );
-            }
+        let Some(recovered) = self.recovered.get(lane as usize).filter(|recovered| !recovered.initialized())
+        else {
+            return Ok(());
+        };
+        let recover = recovered.get_or_try_init(|| self.recover(lane));
+        Box::pin(self.in_time(recover, "what this host left running")).await?;
+        Ok(())
+    }
+
+    /// Whoever waits while others try, one after the other, waits no longer than for a call.
+    async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, LinkError>>,
+        what: &str,
+    ) -> Result<T, LinkError> {
+        let late = |_| LinkError::Away(format!("Redis could not be asked in time {what}"));
+        tokio::time::timeout(self.options.address.timeout, asked).await.map_err(late)?
+    }
+
+    async fn recover(&self, lane: u32) -> Result<(), LinkError> {
+        let max_crashes = self.options.max_crashes.to_string();
+        let args = [self.owner.as_bytes(), max_crashes.as_bytes()];
+        let taken = self.page_through_leases(lane, &RECOVER, &args).await?;
+        if taken > 0 {
+            tracing::warn!(
+                jobs = taken,
+                lane,
+                "took back jobs that an earlier process of this host left running"
+            );
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Makes sure that the layout is still written down: Redis may have lost all.
@@ -215,9 +252,7 @@ impl Core {
         script: &Script,
         args: &[&[u8]],
     ) -> Result<Value, LinkError> {
-        if let Err(misfit) = self.met().await? {
-            return Err(LinkError::Refused(misfit.to_string()));
-        }
+        self.prepare(lane).await?;
         let RedisOptions { wait_replicas, wait_aof, .. } = self.options;
         let timeout = self.options.address.timeout;
         let now = self.made_up_now();

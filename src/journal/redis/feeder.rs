@@ -4,9 +4,9 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use tokio::sync::mpsc;
 #[cfg(test)]
 use tokio::sync::oneshot;
+use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
     Pauses,
@@ -68,8 +68,11 @@ pub(super) struct Feeding {
     pub(super) lanes: Vec<Lane>,
     /// Which lane is asked first; another one each time, unless a suspect waits in this one.
     first: usize,
-    /// Claims whose answer did not come: lane, first and last token's number.
+    /// Claims whose answer did not come: lane, first and last token's number. Nothing more is claimed in such a lane
+    /// before they are put back.
     pub(super) unanswered: Vec<(u32, u64, u64)>,
+    /// Each waits until a lane that was left answers again.
+    pub(super) probes: JoinSet<(u32, Pauses)>,
     /// When it was last looked for what is due, on the clock's monotonic scale.
     looked_at: Duration,
     /// When all is looked at, whether or not anything was heard of it.
@@ -86,10 +89,13 @@ enum Go {
 
 pub(super) struct Lane {
     /// For each route, before when, on the clock's monotonic scale, there is no use in asking.
-    next_due: Vec<Duration>,
+    pub(super) next_due: Vec<Duration>,
     /// The same for leases that run out.
     pub(super) next_lease: Duration,
     pub(super) contact: Contact,
+    /// Whether it gave no answer, or refused. Then it is asked on the side, and the others go on without it.
+    pub(super) away: bool,
+    pub(super) pauses: Pauses,
 }
 
 impl Feeding {
@@ -98,6 +104,8 @@ impl Feeding {
             next_due: Vec::new(),
             next_lease: Duration::ZERO,
             contact: Contact::new(core.options.lease),
+            away: false,
+            pauses: Pauses::default(),
         };
         Self {
             lanes: (0..core.lanes()).map(lane).collect(),
@@ -105,6 +113,7 @@ impl Feeding {
             claims: None,
             first: 0,
             unanswered: Vec::new(),
+            probes: JoinSet::new(),
             looked_at: Duration::ZERO,
             next_round: clock::instant(),
             #[cfg(test)]
@@ -115,7 +124,6 @@ impl Feeding {
 
     /// Goes on until the store is closed.
     pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
-        let mut pauses = Pauses::default();
         let mut wakes = self.core.link.wakes();
         loop {
             let wait = tokio::time::sleep_until(self.next_look().into());
@@ -128,26 +136,18 @@ impl Feeding {
                     Wake::Lane(lane) => Command::Lane(lane),
                     Wake::Subscribed => Command::Anywhere,
                 }),
+                Some(Ok((lane, pauses))) = self.probes.join_next() => self.come_back(lane, pauses),
                 () = wait => {}
             }
-            loop {
-                while let Ok(command) = commands.try_recv() {
-                    self.hear(command);
-                }
-                match self.pass().await {
-                    Ok(()) => {
-                        pauses = Pauses::default();
-                        break;
-                    }
-                    Err(error) => {
-                        pauses.note(&error, "no jobs can be claimed");
-                        pauses.pause().await;
-                    }
-                }
+            while let Ok(command) = commands.try_recv() {
+                self.hear(command);
             }
+            self.pass().await;
             #[cfg(test)]
-            for pass in self.passes.drain(..) {
-                let _ = pass.send(());
+            if self.lanes.iter().all(|lane| !lane.away) {
+                for pass in self.passes.drain(..) {
+                    let _ = pass.send(());
+                }
             }
         }
     }
@@ -197,17 +197,21 @@ impl Feeding {
     fn next_look(&self) -> std::time::Instant {
         let (now, monotonic) = (clock::instant(), self.core.clock.monotonic());
         // What was due by then waits for a slot, and whoever frees one wakes this.
-        let dues = self.lanes.iter().flat_map(|lane| &lane.next_due).filter(|due| **due > self.looked_at);
-        let leases = self.lanes.iter().map(|lane| &lane.next_lease);
+        let there = || self.lanes.iter().filter(|lane| !lane.away);
+        let dues = there().flat_map(|lane| &lane.next_due).filter(|due| **due > self.looked_at);
+        let leases = there().map(|lane| &lane.next_lease);
         let next = dues.chain(leases).min().map(|next| next.saturating_sub(monotonic));
         next.and_then(|wait| now.checked_add(wait)).map_or(self.next_round, |at| at.min(self.next_round))
     }
 
-    /// One look at everything that may need it. A lane that does not answer holds up no other.
-    async fn pass(&mut self) -> Result<(), LinkError> {
-        let mut round = Ok(());
+    /// One look at everything that may need it. A lane that does not answer is left, and holds up no other.
+    async fn pass(&mut self) {
         if clock::instant() >= self.next_round {
-            round = self.core.check_layout().await;
+            if !self.lanes[0].away
+                && let Err(error) = self.core.check_layout().await
+            {
+                self.leave(0, &error);
+            }
             self.next_round = clock::instant() + self.round();
             // Nobody else may be left who knows of what waits.
             self.ask_everything();
@@ -215,12 +219,14 @@ impl Feeding {
                 lane.next_lease = Duration::ZERO;
             }
             let long_ago = self.core.clock.monotonic().saturating_sub(self.core.options.lease);
-            self.core.running.forget_before(long_ago);
+            self.core.running.silence_before(long_ago);
         }
-        let put_back = self.put_back().await;
-        let looked_after = self.look_after_leases().await;
-        let claimed = self.claim().await;
-        round.and(put_back).and(looked_after).and(claimed)
+        self.put_back().await;
+        self.look_after_leases().await;
+        self.claim().await;
+        for lane in self.lanes.iter_mut().filter(|lane| !lane.away) {
+            lane.pauses = Pauses::default();
+        }
     }
 
     /// How often all is looked at: often enough to notice in time that contact was lost.
@@ -229,24 +235,32 @@ impl Feeding {
     }
 
     /// Claims what is due as far as slots are free.
-    async fn claim(&mut self) -> Result<(), LinkError> {
+    async fn claim(&mut self) {
         self.looked_at = self.core.clock.monotonic();
         let lanes = self.lanes.len();
         let first = self.first;
         // Slots that are freed after their route's were filled gather for the next pass: a claim for each would keep
         // Redis busy with small ones.
         let mut filled = HashSet::new();
-        let mut all = Ok(());
         for turn in 0..lanes {
             let lane = (first + turn) % lanes;
+            if self.lanes[lane].away {
+                continue;
+            }
             match self.claim_in(lane, &mut filled).await {
                 Ok(Go::On) => {}
-                Ok(Go::NoFurther) => return all,
-                Err(error) => all = all.and(Err(error)),
+                Ok(Go::NoFurther) => return,
+                Err(error) => {
+                    self.leave(number(lane), &error);
+                    // Those that share its fate are found at the same time, not each by a claim that waits in vain.
+                    for lane in &mut self.lanes {
+                        lane.next_lease = Duration::ZERO;
+                    }
+                    self.look_after_leases().await;
+                }
             }
         }
         self.first = (first + 1) % lanes;
-        all
     }
 
     /// Claims until nothing is left in a lane that is due, but for the routes whose slots are filled.
@@ -266,7 +280,7 @@ impl Feeding {
                 return Ok(Go::On);
             }
             let asked_at = self.core.clock.monotonic();
-            let number = u32::try_from(lane).unwrap_or(u32::MAX);
+            let number = number(lane);
             let first_token = lease::new_tokens(claim::AT_ONCE);
             // After the routes were asked: what is freed in between must not count twice.
             let asked = claim::Asked { routes: &asks, pool: demand.pool(), load };
@@ -274,7 +288,6 @@ impl Feeding {
             let claims = claims.inspect_err(|error| {
                 if matches!(error, LinkError::Away(_)) {
                     self.unanswered.push((number, first_token, first_token + claim::AT_ONCE - 1));
-                    self.lanes[lane].contact.lost();
                 }
             })?;
             for (ask, due_in) in asks.iter().zip(claims.next_due) {
@@ -337,4 +350,9 @@ impl Feeding {
         }
         counts
     }
+}
+
+/// A lane's number: there are 256 at most.
+fn number(lane: usize) -> u32 {
+    u32::try_from(lane).unwrap_or(u32::MAX)
 }

@@ -57,6 +57,8 @@ struct RunningJobs {
     jobs: HashMap<u64, (Suspicion, Duration)>,
     /// How many of them are suspects.
     suspects: usize,
+    /// Those of which nothing was heard for long. They don't count, unless they turn out to run after all.
+    silent: HashMap<u64, Suspicion>,
     /// A suspect waits until nothing else runs.
     held_up: bool,
 }
@@ -71,23 +73,24 @@ pub(super) struct Load {
 
 impl Running {
     pub(super) fn begun(&self, token: u64, suspicion: Suspicion, until: Duration) {
-        let mut running = self.lock();
-        running.suspects += usize::from(suspicion != Suspicion::None);
-        running.jobs.insert(token, (suspicion, until));
+        self.lock().begun(token, suspicion, until);
     }
 
     pub(super) fn extend(&self, token: u64, to: Duration) {
-        if let Some((_, until)) = self.lock().jobs.get_mut(&token) {
+        let mut running = self.lock();
+        if let Some((_, until)) = running.jobs.get_mut(&token) {
             *until = to;
+        } else if let Some(suspicion) = running.silent.remove(&token) {
+            running.begun(token, suspicion, to);
         }
     }
 
     /// Forgets a job; `true` if another may have waited for its end.
     pub(super) fn ended(&self, token: u64) -> bool {
         let mut running = self.lock();
-        let Some((suspicion, _)) = running.jobs.remove(&token) else { return false };
-        running.suspects -= usize::from(suspicion != Suspicion::None);
-        suspicion != Suspicion::None || running.held_up
+        running.silent.remove(&token);
+        let ended = running.remove(token);
+        ended.is_some_and(|suspicion| suspicion != Suspicion::None || running.held_up)
     }
 
     pub(super) fn load(&self) -> Load {
@@ -107,14 +110,16 @@ impl Running {
         held_up && !running.jobs.is_empty()
     }
 
-    /// Forgets what ended before this without a word: nobody settles or renews it any more.
-    pub(super) fn forget_before(&self, long_ago: Duration) {
-        let silent: Vec<_> = {
-            let running = self.lock();
-            running.jobs.iter().filter(|(_, (_, until))| *until < long_ago).map(|(token, _)| *token).collect()
-        };
-        for token in silent {
-            self.ended(token);
+    /// No longer counts what ended before this without a word: perhaps nobody runs it any more, or Redis was away so long
+    /// that nobody could renew it.
+    pub(super) fn silence_before(&self, long_ago: Duration) {
+        let mut running = self.lock();
+        let due = running.jobs.iter().filter(|(_, (_, until))| *until < long_ago);
+        let due: Vec<_> = due.map(|(token, _)| *token).collect();
+        for token in due {
+            if let Some(suspicion) = running.remove(token) {
+                running.silent.insert(token, suspicion);
+            }
         }
     }
 
@@ -130,6 +135,19 @@ pub(super) struct Moment {
     pub(super) instant: Instant,
     /// The clock's, for leases.
     pub(super) monotonic: Duration,
+}
+
+impl RunningJobs {
+    fn begun(&mut self, token: u64, suspicion: Suspicion, until: Duration) {
+        self.suspects += usize::from(suspicion != Suspicion::None);
+        self.jobs.insert(token, (suspicion, until));
+    }
+
+    fn remove(&mut self, token: u64) -> Option<Suspicion> {
+        let (suspicion, _) = self.jobs.remove(&token)?;
+        self.suspects -= usize::from(suspicion != Suspicion::None);
+        Some(suspicion)
+    }
 }
 
 /// For how long a lane's server has been heard without interruption.
@@ -308,10 +326,26 @@ mod tests {
         assert!(running.ended(2));
         running.begun(3, Suspicion::None, LEASE);
         running.extend(3, 2 * LEASE);
-        running.forget_before(2 * LEASE);
+        running.silence_before(2 * LEASE);
         running.hold_up(true);
         assert!(running.load().busy && !running.load().suspect);
-        running.forget_before(3 * LEASE);
+        running.silence_before(3 * LEASE);
+        assert!(!running.load().busy);
+    }
+
+    #[test]
+    fn a_job_that_outlives_an_outage_counts_again() {
+        let running = Running::default();
+        running.begun(1, Suspicion::Alone, LEASE);
+        running.begun(2, Suspicion::None, LEASE);
+        running.silence_before(3 * LEASE);
+        assert!(!running.load().busy && !running.load().suspect);
+        running.extend(1, 5 * LEASE);
+        assert!(running.load().alone, "it runs, and still as what it was claimed");
+        assert!(running.ended(1));
+        // Its outcome was recorded while it was silent; a renewal that was under way comes too late.
+        assert!(!running.ended(2));
+        running.extend(2, 5 * LEASE);
         assert!(!running.load().busy);
     }
 }

@@ -100,7 +100,7 @@ impl Redis {
 
     async fn start(core: Core) -> Result<Self, RedisOpenError> {
         let core = Arc::new(core);
-        core.meet().await?;
+        Box::pin(core.meet()).await?;
         let (feeder, commands) = Feeder::new();
         let mut tasks = JoinSet::new();
         let (for_accepts, for_settlements) = ((core.clone(), feeder.clone()), (core.clone(), feeder.clone()));
@@ -116,7 +116,7 @@ impl Redis {
         let settlements = Arc::new(settlements);
         let mut feeding = Feeding::new(core.clone(), settlements.clone());
         // From here on contact counts. If there is none, the task goes on trying.
-        let _ = feeding.look_after_leases().await;
+        Box::pin(feeding.look_after_leases()).await;
         tasks.spawn(feeding.run(commands));
         Ok(Self { core, feeder, accepts, settlements, _tasks: tasks })
     }

@@ -2,6 +2,8 @@
 
 use std::{sync::LazyLock, time::Duration};
 
+use futures_util::future::join_all;
+
 use super::{
     answer,
     batch::Waiting,
@@ -120,32 +122,74 @@ async fn record(
 /// A retry is due no later than so many milliseconds from now: what scripts can still count (some 30,000 years).
 const FAR: u64 = 1 << 50;
 
-/// Extends leases to a full lease from now; returns those that were lost.
-pub(super) async fn renew(core: &Core, leases: Vec<Lease>) -> Result<Vec<Lease>, StoreError> {
+/// Extends leases to a full lease from now; returns those that were lost. All lanes at the same time: one that gives no
+/// answer holds up no other, and its leases are as they were. An error if none answers.
+pub(super) async fn renew(
+    core: &Core,
+    feeder: &Feeder,
+    leases: Vec<Lease>,
+) -> Result<Vec<Lease>, StoreError> {
     let mut lost = Vec::new();
-    for lane in 0..core.lanes() {
-        let ours: Vec<_> = leases.iter().filter(|lease| lane_of_token(lease.token) == lane).collect();
-        for some in ours.chunks(super::batch::MANY) {
-            let until = core.lease_end();
-            let lease_ms = core.options.lease.as_millis().to_string();
-            let texts: Vec<_> = some.iter().map(|lease| (job_key(lease), lease.token.to_string())).collect();
-            let mut args: Vec<&[u8]> = vec![core.owner.as_bytes(), lease_ms.as_bytes()];
-            for (key, token) in &texts {
-                args.extend([&key[..], token.as_bytes()]);
+    let mut by_lane: Vec<Vec<Lease>> = vec![Vec::new(); core.options.lanes as usize];
+    for lease in leases {
+        match by_lane.get_mut(lane_of_token(lease.token) as usize) {
+            Some(lane) => lane.push(lease),
+            None => lost.push(lease),
+        }
+    }
+    let pieces = (0..).zip(&by_lane).flat_map(|(lane, leases)| {
+        leases
+            .chunks(super::batch::MANY)
+            .map(move |some| async move { (lane, renew_some(core, lane, some).await) })
+    });
+    let (mut eased, mut answered, mut away) = (false, false, None);
+    for (lane, renewed) in join_all(pieces).await {
+        match renewed {
+            Ok((some, some_eased)) => {
+                lost.extend(some);
+                eased |= some_eased;
+                answered = true;
             }
-            let kept = flags(core.run(lane, &RENEW, &args).await?, some.len())?;
-            for (lease, kept) in some.iter().zip(kept) {
-                if kept {
-                    core.running.extend(lease.token, until);
-                } else {
-                    core.running.ended(lease.token);
-                    lost.push((*lease).clone());
-                }
+            Err(error) => {
+                tracing::warn!(lane, %error, "a lane's leases could not be renewed");
+                away = Some(error);
             }
         }
     }
-    lost.extend(leases.into_iter().filter(|lease| lane_of_token(lease.token) >= core.lanes()));
-    Ok(lost)
+    if eased {
+        feeder.tell(Command::Eased);
+    }
+    match away {
+        Some(error) if !answered => Err(error.into()),
+        _ => Ok(lost),
+    }
+}
+
+/// Whether a lane does what is asked of it: to renew nothing, which only a server that may write does.
+pub(super) async fn answers(core: &Core, lane: u32) -> bool {
+    renew_some(core, lane, &[]).await.is_ok()
+}
+
+/// Extends leases in a lane; those that were lost, and whether another job may have waited for their end.
+async fn renew_some(core: &Core, lane: u32, leases: &[Lease]) -> Result<(Vec<Lease>, bool), LinkError> {
+    let until = core.lease_end();
+    let lease_ms = core.options.lease.as_millis().to_string();
+    let texts: Vec<_> = leases.iter().map(|lease| (job_key(lease), lease.token.to_string())).collect();
+    let mut args: Vec<&[u8]> = vec![core.owner.as_bytes(), lease_ms.as_bytes()];
+    for (key, token) in &texts {
+        args.extend([&key[..], token.as_bytes()]);
+    }
+    let kept = flags(core.run(lane, &RENEW, &args).await?, leases.len())?;
+    let (mut lost, mut eased) = (Vec::new(), false);
+    for (lease, kept) in leases.iter().zip(kept) {
+        if kept {
+            core.running.extend(lease.token, until);
+        } else {
+            eased |= core.running.ended(lease.token);
+            lost.push(lease.clone());
+        }
+    }
+    Ok((lost, eased))
 }
 
 fn flags(answer: redis::Value, expected: usize) -> Result<Vec<bool>, LinkError> {

@@ -46,7 +46,7 @@ impl Store for Redis {
     }
 
     async fn renew(&self, leases: Vec<Lease>) -> Result<Vec<Lease>, StoreError> {
-        settle::renew(&self.core, leases).await
+        settle::renew(&self.core, &self.feeder, leases).await
     }
 
     async fn stats(&self) -> Result<Stats, StoreError> {

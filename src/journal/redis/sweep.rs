@@ -1,11 +1,12 @@
 //! Deletes what is older than it may be, a bounded step at a time.
 //!
 //! Two hands go round in each lane: one over the deliveries in the order of arrival, one over the dedupe keys. Where they
-//! are stands in Redis, so that all hosts move the same ones. A hand that has come round rests until all have.
+//! are stands in Redis, and so does which host moves them: one host sweeps a lane, whatever their number, and another one
+//! takes over when nothing was heard of it. A hand that has come round rests until all of the host's lanes have.
 
 use std::{sync::LazyLock, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::{
     Redis, answer,
@@ -23,42 +24,59 @@ static DROP: LazyLock<Script> = script!("sweep_drop", allow_oom);
 static KEYS: LazyLock<Script> = script!("sweep_keys", allow_oom);
 static ROUND: LazyLock<Script> = script!("sweep_round", allow_oom);
 
-/// How many deliveries of a lane one step looks at.
-const STEP: usize = 100;
+/// How many deliveries of a lane one step looks at, and how many of its dedupe keys, about. At a step a second, a million
+/// deliveries with two keys each are gone over in about an hour.
+const STEP: (usize, usize) = (100, 500);
+/// Where a step deletes fewer than one in so many, there is no hurry with the next one.
+const FEW: usize = 8;
+/// When nothing was heard for so long of the host that sweeps a lane, another one does. Longer than a host rests.
+const LEFT_TO_ONE: Duration = Duration::from_secs(90);
 /// How many jobs one call deletes, unless a single delivery has more.
 const JOBS_AT_ONCE: usize = 500;
 
 impl Redis {
-    /// Deletes one bounded step's worth in each lane.
+    /// Deletes one bounded step's worth in each lane that no other host sweeps.
     pub(super) async fn sweep(&self, retention: Retention) -> Result<Swept, StoreError> {
-        let lanes = || 0..self.lanes();
-        let steps = try_join_all(lanes().map(|lane| self.sweep_lane(lane, retention))).await?;
-        let mut swept = Swept { finished: true, ..Swept::default() };
-        for step in steps {
+        let steps = (0..self.lanes()).map(|lane| async move {
+            let step = self.sweep_lane(lane, retention).await?;
+            Ok::<_, LinkError>(step.map(|step| (lane, step)))
+        });
+        // Not in haste: a lane in trouble must not keep the others from their step.
+        let steps: Vec<_> = join_all(steps).await.into_iter().collect::<Result<_, _>>()?;
+        let ours: Vec<_> = steps.into_iter().flatten().collect();
+        let mut swept = Swept { finished: true, no_hurry: true, ..Swept::default() };
+        for (_, step) in &ours {
             swept.deliveries += step.deliveries;
             swept.dedupe_keys += step.dedupe_keys;
             swept.finished &= step.finished;
+            swept.no_hurry &= step.no_hurry;
         }
         if swept.finished {
-            try_join_all(lanes().map(|lane| self.core.run(lane, &ROUND, &[]))).await?;
+            try_join_all(ours.iter().map(|(lane, _)| self.core.run(*lane, &ROUND, &[]))).await?;
         }
         Ok(swept)
     }
 
-    async fn sweep_lane(&self, lane: u32, retention: Retention) -> Result<Swept, LinkError> {
-        let deliveries = self.sweep_deliveries(lane, retention).await?;
-        let [dedupe_keys, finished] = answer::fixed(self.core.run(lane, &KEYS, &[]).await?)?;
+    /// `None` if another host sweeps this lane.
+    async fn sweep_lane(&self, lane: u32, retention: Retention) -> Result<Option<Swept>, LinkError> {
+        let Some(deliveries) = self.sweep_deliveries(lane, retention).await? else { return Ok(None) };
+        let step = STEP.1.to_string();
+        let [dedupe_keys, finished] = answer::fixed(self.core.run(lane, &KEYS, &[step.as_bytes()]).await?)?;
         let dedupe_keys = usize::try_from(answer::uint(&dedupe_keys)?).unwrap_or(usize::MAX);
-        Ok(Swept { deliveries, dedupe_keys, finished: answer::uint(&finished)? == 1 })
+        let no_hurry = deliveries < STEP.0 / FEW && dedupe_keys < STEP.1 / FEW;
+        Ok(Some(Swept { deliveries, dedupe_keys, finished: answer::uint(&finished)? == 1, no_hurry }))
     }
 
-    async fn sweep_deliveries(&self, lane: u32, retention: Retention) -> Result<usize, LinkError> {
+    async fn sweep_deliveries(&self, lane: u32, retention: Retention) -> Result<Option<usize>, LinkError> {
         let ages = [retention.done, retention.failed];
         let least =
             ages.into_iter().flatten().min().map(|age| age.as_millis().to_string()).unwrap_or_default();
-        let step = STEP.to_string();
-        let args: [&[u8]; 2] = [least.as_bytes(), step.as_bytes()];
-        let [now, passed] = answer::fixed(self.core.run(lane, &OLD, &args).await?)?;
+        let (step, left) = (STEP.0.to_string(), LEFT_TO_ONE.as_millis().to_string());
+        let args = [&least, &step, self.core.host(), &left].map(str::as_bytes);
+        let [now, passed, ours] = answer::fixed(self.core.run(lane, &OLD, &args).await?)?;
+        if answer::uint(&ours)? == 0 {
+            return Ok(None);
+        }
         let now = Timestamp::from_millis(answer::int(&now)?);
         let mut old = Vec::new();
         for (id, text) in heads(passed)? {
@@ -70,7 +88,7 @@ impl Redis {
         }
         self.load_jobs(&mut old).await?;
         old.retain(|head| is_over(head, retention, now));
-        self.drop_deliveries(lane, &old).await
+        self.drop_deliveries(lane, &old).await.map(Some)
     }
 
     /// Deletes those that are still as they were read.

@@ -48,6 +48,10 @@ impl Demand for Turnstile {
         usize::from(self.open.load(Ordering::SeqCst) == route)
     }
 
+    fn pool(&self) -> usize {
+        1
+    }
+
     fn claimed(&self, route: usize, jobs: usize) {
         if jobs > 0 {
             self.open.store(CLOSED, Ordering::SeqCst);

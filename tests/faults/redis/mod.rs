@@ -4,6 +4,7 @@
 //! What must hold in all of it: each delivery is acknowledged within its sender's deadline, whatever became of Redis,
 //! and whatever was acknowledged is handled; twice only where a process or Redis' data was lost.
 
+mod cluster;
 mod failover;
 mod hosts;
 mod lost;

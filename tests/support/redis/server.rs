@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Debug,
     fs,
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
-use ::redis::{Client, Cmd, Value};
+use ::redis::{Client, Cmd, ToRedisArgs, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -125,17 +126,19 @@ impl RedisServer {
     }
 
     /// Sends a command that must succeed.
-    pub(crate) fn command(&self, words: &[&str]) -> Value {
+    pub(crate) fn command<W: ToRedisArgs + Debug>(&self, words: &[W]) -> Value {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
     /// Sends a command.
-    pub(crate) fn try_command(&self, words: &[&str]) -> ::redis::RedisResult<Value> {
+    pub(crate) fn try_command<W: ToRedisArgs>(&self, words: &[W]) -> ::redis::RedisResult<Value> {
         let patience = Duration::from_secs(30);
         let mut connection = Client::open(self.url())?.get_connection_with_timeout(patience)?;
         connection.set_read_timeout(Some(patience))?;
         let mut command = Cmd::new();
-        command.arg(words);
+        for word in words {
+            command.arg(word);
+        }
         command.query(&mut connection)
     }
 

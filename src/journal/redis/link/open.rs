@@ -62,10 +62,12 @@ impl Way {
             Topology::Sentinel => To::Sentinel(sentinel(address, &servers)?.into()),
             Topology::Cluster => {
                 let nodes: Result<_, _> = servers.iter().map(|server| client(address, server)).collect();
-                // The crate's own repetitions are off: they would also repeat what may have been done.
+                // The crate's own repetitions are off: they would also repeat what may have been done. It waits for the
+                // slowest of the nodes named here, then for the slowest of those that it was told of: a silent one
+                // among them must leave time for the others.
                 let mut builder = ClusterClient::builder(servers)
                     .retries(0)
-                    .connection_timeout(patience)
+                    .connection_timeout(patience / 3)
                     .response_timeout(address.timeout)
                     .tcp_settings(TcpSettings::default().set_nodelay(true));
                 if let Some(certificates) = certificates(address) {

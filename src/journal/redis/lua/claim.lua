@@ -153,9 +153,12 @@ for i = 1, taken do
   else
     route.claimed[#route.claimed + 1] = candidate.member
   end
-  local value = number_of[string.sub(candidate.member, 1, 16)]
+  local id = string.sub(candidate.member, 1, 16)
+  local value = number_of[id]
+  -- The index knows a delivery for as long as its jobs mean anything: this one is lost.
+  if value == 0 and not text and redis.call('ZSCORE', prefix .. 'index', id) then text = NEW_JOB end
   -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
-  if candidate.new and text or value == 0 and not text then
+  if candidate.new and texts[i] or value == 0 and not text then
     if is_suspect then verdict = 0 end
   elseif value > 0 then
     local state, attempt, crashes, replays, err = QUEUED, '1', '0', '0', ''

@@ -1,7 +1,6 @@
 -- Moves the sweep's other hand over the next dedupe keys: one is kept for its window, and as long as its delivery is.
--- ARGV: time.
+-- ARGV: time, how many to look at, about.
 -- Answers: how many were deleted; whether both hands have come round.
-local AT_ONCE = 100
 local NO_CONTENT = string.rep('\0', 16)
 local now = now_ms()
 local hands, key = prefix .. 'sweep', prefix .. 'dedupe'
@@ -9,7 +8,7 @@ local place, rests, other_rests = unpack(redis.call('HMGET', hands, 'key', 'key_
 local deleted = 0
 
 if not rests then
-  local found = redis.call('HSCAN', key, place or '0', 'COUNT', AT_ONCE)
+  local found = redis.call('HSCAN', key, place or '0', 'COUNT', ARGV[2])
   local entries = found[2]
   for i = 1, #entries, 2 do
     local field, value = entries[i], entries[i + 1]

@@ -1,11 +1,16 @@
 -- Moves the sweep's hand over the next deliveries in the order of arrival, on behalf of all hosts.
--- ARGV: time, from what age on a delivery may be too old, in ms ('' if none ever is), how many to look at.
--- Answers: time; id and head of each delivery passed. When the hand has come round, it rests until `sweep_round`.
+-- ARGV: time, from what age on a delivery may be too old, in ms ('' if none ever is), how many to look at, the host, for
+-- how long a host that was at it is left to it, in ms.
+-- Answers: time; id and head of each delivery passed; whether this host is the one that sweeps the lane. When the hand
+-- has come round, it rests until `sweep_round`.
 local now = now_ms()
 local hands = prefix .. 'sweep'
 local passed = {}
-local place, rests = unpack(redis.call('HMGET', hands, 'delivery', 'delivery_rests'))
-if rests then return { int(now), passed } end
+local by, at, place, rests = unpack(redis.call('HMGET', hands, 'by', 'at', 'delivery', 'delivery_rests'))
+-- A time that lies ahead is from before Redis' clock was set back.
+if by and by ~= ARGV[4] and math.abs(now - at) < tonumber(ARGV[5]) then return { int(now), passed, 0 } end
+redis.call('HSET', hands, 'by', ARGV[4], 'at', int(now))
+if rests then return { int(now), passed, 1 } end
 
 local limit = tonumber(ARGV[3])
 local ids = {}
@@ -34,4 +39,4 @@ if come_round then
 else
   redis.call('HSET', hands, 'delivery', place)
 end
-return { int(now), passed }
+return { int(now), passed, 1 }

@@ -4,7 +4,12 @@
 local PAGE = 250
 -- The call may still be on its way. For longer than that it is not.
 local GIVEN_UP_SECONDS = 3600
-redis.call('SET', prefix .. 'given-up:' .. ARGV[2], ARGV[4], 'EX', GIVEN_UP_SECONDS)
+local key = prefix .. 'given-up:' .. ARGV[2]
+local given_up = redis.call('GET', key)
+-- A later call that was given up stays so.
+if not given_up or tonumber(given_up) <= tonumber(ARGV[4]) then
+  redis.call('SET', key, ARGV[4], 'EX', GIVEN_UP_SECONDS)
+end
 local first, last, from = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local keys = redis.call('ZRANGE', prefix .. 'leases', from, from + PAGE - 1)
 local texts = get_all(prefix .. 'jobs', keys)

@@ -9,7 +9,7 @@ use crate::{
     clock::instant,
     journal::redis::{
         RedisAddress,
-        link::{Link, LinkError, Script, Waited},
+        link::{Link, LinkError, Script, Waited, prefix},
     },
 };
 
@@ -208,6 +208,56 @@ async fn a_lane_follows_its_slot_to_another_node() {
     at_last(&link, 0).await;
     cluster.move_slot_of("{doorbell:0}:");
     assert_eq!(at_last(&link, 0).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_of_a_cluster_that_hangs_holds_up_its_own_lanes_alone() {
+    let cluster = blocking(|| Cluster::start_with(3, &["--cluster-require-full-coverage", "no"])).await;
+    let address =
+        RedisAddress { timeout: Duration::from_secs(2), ..RedisAddress::new(cluster.urls()).cluster() };
+    let before = link(&address);
+    let (mut held_up, mut others) = (Vec::new(), Vec::new());
+    for lane in 0..16 {
+        at_last(&before, lane).await;
+        let hangs = cluster.nodes[0].try_command(&["EXISTS", &prefix(lane)]).is_ok();
+        if hangs { held_up.push(lane) } else { others.push(lane) }
+    }
+    cluster.nodes[0].freeze();
+    let frozen = before.run(held_up[0], &increment(), &[b"0"]).await;
+    assert!(matches!(frozen, Err(LinkError::Away(_))), "{frozen:?}");
+    let after = link(&address);
+    for lane in others {
+        assert_eq!((at_last(&before, lane).await, at_last(&after, lane).await), (2, 3));
+        let held_up = after.run(held_up[0], &increment(), &[b"0"]).await;
+        assert!(held_up.is_err(), "{held_up:?}");
+    }
+    cluster.nodes[0].thaw();
+    for lane in held_up {
+        assert_eq!(at_last(&after, lane).await, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_has_failed_over_is_used_while_the_old_node_hangs() {
+    let (cluster, replica) = blocking(|| {
+        let cluster = Cluster::start(3);
+        let replica = cluster.start_replica_of(0);
+        (cluster, replica)
+    })
+    .await;
+    let address =
+        RedisAddress { timeout: Duration::from_secs(2), ..RedisAddress::new(cluster.urls()).cluster() };
+    let before = link(&address);
+    for lane in 0..16 {
+        at_last(&before, lane).await;
+    }
+    cluster.nodes[0].freeze();
+    let after = link(&address);
+    for lane in 0..16 {
+        at_last(&before, lane).await;
+        at_last(&after, lane).await;
+    }
+    assert!(replica.info("replication").contains("role:master"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,7 @@
 mod clocks;
 mod feeding;
 mod hosts;
+mod lanes;
 mod link;
 mod reading;
 #[allow(dead_code, reason = "the tests of the service use what is not used here")]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join;
 
 use super::{
-    super::{Redis, RedisOptions, answer},
+    super::{Redis, RedisOptions, answer, link::prefix},
     Core, Server, Shared, Slots, open, options,
 };
 use crate::{
@@ -47,6 +47,21 @@ async fn a_full_redis_refuses_a_delivery_whole_and_lets_jobs_go_on() {
     assert_eq!(world.jobs_by_state().await, [0, 0, 0, 3, 0, 0]);
     world.fixture.set("maxmemory", "0").await;
     assert_eq!(world.accept(&refused).await.1.ok(), Some(Accepted::New { id_reused: false }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_whose_delivery_was_evicted_is_dead_though_it_was_never_claimed() {
+    let world = World::<Shared<1>>::new().await;
+    let id = world.add(&sent("{}")).await;
+    let mut gone = redis::cmd("DEL");
+    gone.arg([prefix(0).as_bytes(), b"d:", id.as_bytes()].concat());
+    let deleted = world.fixture.redis().core.link.command(0, &gone).await.unwrap();
+    assert_eq!(deleted, redis::Value::Int(1));
+    let kept = world.add(&sent("{}")).await;
+    let mut workers = Workers::start(&world, &[("a", 2)]);
+    let jobs = workers.all(&world).await;
+    assert_eq!(jobs.iter().map(|job| job.lease.delivery).collect::<Vec<_>>(), [kept]);
+    assert_eq!(world.jobs_by_state().await, [0, 1, 0, 0, 1, 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,146 @@
+//! One lane in trouble is no trouble of the others: here its hash slot is on its way to another node of the Cluster, and
+//! all that is asked of it is refused.
+
+use std::time::Duration;
+
+use super::{
+    super::{Redis, RedisAddress, RedisOptions, answer, lease::lane_of_token, link::prefix},
+    Slots, open,
+    servers::Cluster,
+};
+use crate::{
+    clock::{Clock, ManualClock},
+    delivery::IdGenerator,
+    journal::{
+        Accepted, Demand, Lease, Outcome, Store, StoreError,
+        conformance::{LEASE, MAX_CRASHES, START, prepare, sent},
+    },
+};
+
+const LANES: u32 = 4;
+const MANY: usize = 100;
+
+/// A store on a Cluster, and the leases of its jobs, which all run.
+struct World {
+    cluster: Cluster,
+    clock: ManualClock,
+    ids: IdGenerator,
+    store: Redis,
+    leases: Vec<Lease>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let cluster = tokio::task::spawn_blocking(|| Cluster::start(3)).await.unwrap();
+        let clock = ManualClock::at(START);
+        let store = open(options(&cluster), &clock, "host").await;
+        let mut world = Self { cluster, clock, ids: IdGenerator::new().unwrap(), store, leases: Vec::new() };
+        assert_eq!(world.accept().await, MANY);
+        let mut jobs = world.store.claims(Slots::new(&[("a", MANY)]));
+        while world.leases.len() < MANY {
+            world.leases.push(jobs.recv().await.unwrap().lease);
+        }
+        world
+    }
+
+    /// Has many deliveries taken in; how many were.
+    async fn accept(&self) -> usize {
+        let mut accepted = 0;
+        for _ in 0..MANY {
+            match self.store.accept(prepare(&sent("{}"), &self.clock, &self.ids)).await {
+                Ok(answer) => {
+                    assert!(matches!(answer, Accepted::New { .. }), "{answer:?}");
+                    accepted += 1;
+                }
+                Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error}"),
+            }
+        }
+        accepted
+    }
+
+    fn in_lane(&self, lane: u32) -> Vec<Lease> {
+        self.leases.iter().filter(|lease| lane_of_token(lease.token) == lane).cloned().collect()
+    }
+
+    /// How many leases of a lane are full ones from now.
+    async fn renewed(&self, lane: u32) -> usize {
+        let full = self.clock.now().plus(LEASE).as_millis();
+        let mut count = redis::cmd("ZCOUNT");
+        count.arg(format!("{}leases", prefix(lane))).arg(full).arg("+inf");
+        let count = self.store.core.link.command(lane, &count).await.unwrap();
+        usize::try_from(answer::uint(&count).unwrap()).unwrap()
+    }
+}
+
+fn options(cluster: &Cluster) -> RedisOptions {
+    let options = RedisOptions::new(RedisAddress::new(cluster.urls()).cluster());
+    RedisOptions { lanes: LANES, lease: LEASE, max_crashes: MAX_CRASHES, ..options }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leases_of_the_others_are_renewed() {
+    let world = World::new().await;
+    world.clock.advance(LEASE / 2);
+    let moving = world.cluster.begin_to_move(&prefix(0));
+    let another = Lease { token: world.in_lane(1)[0].token + (1 << 20), ..world.in_lane(1)[0].clone() };
+    let all = [&world.leases[..], std::slice::from_ref(&another)].concat();
+    assert_eq!(world.store.renew(all).await.unwrap(), [another], "what is lost is told all the same");
+    for lane in 1..LANES {
+        assert_eq!(world.renewed(lane).await, world.in_lane(lane).len());
+    }
+    let none = world.store.renew(world.in_lane(0)).await;
+    assert!(matches!(none, Err(StoreError::Unavailable(_))), "{none:?}");
+    world.cluster.finish(moving);
+    assert_eq!(world.renewed(0).await, 0);
+    assert_eq!(world.store.renew(world.leases.clone()).await.unwrap(), []);
+    for lease in world.leases {
+        world.store.settle(lease, Outcome::Done).await.unwrap();
+    }
+    assert_eq!(world.store.stats().await.unwrap().jobs, [0, 0, 0, MANY as u64, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_others_jobs_begin_at_once() {
+    let world = World::new().await;
+    for lease in &world.leases {
+        world.store.settle(lease.clone(), Outcome::Done).await.unwrap();
+    }
+    let moving = world.cluster.begin_to_move(&prefix(2));
+    let slots = Slots::new(&[("a", 1)]);
+    let mut jobs = world.store.claims(slots.clone());
+    let rounds = async {
+        for _ in 0..200 {
+            // What goes to the lane that is away is refused.
+            while world.store.accept(prepare(&sent("{}"), &world.clock, &world.ids)).await.is_err() {}
+            let job = jobs.recv().await.unwrap();
+            slots.not_claimed(0, 1);
+            world.store.settle(job.lease, Outcome::Done).await.unwrap();
+        }
+    };
+    // Each would wait for a second if the lane that is away held it up.
+    tokio::time::timeout(Duration::from_secs(60), rounds).await.expect("they begin");
+    world.cluster.finish(moving);
+    world.store.pass().await;
+    assert_eq!(world.store.stats().await.unwrap().jobs, [0, 0, 0, MANY as u64 + 200, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_others_are_used_by_a_process_that_starts_meanwhile() {
+    let mut world = World::new().await;
+    let moving = world.cluster.begin_to_move(&prefix(1));
+    // The process ends, and the next one of its host finds the lane as it is.
+    world.store = open(options(&world.cluster), &world.clock, "host").await;
+    let accepted = world.accept().await;
+    assert!((1..MANY).contains(&accepted), "{accepted}");
+    let mut jobs = world.store.claims(Slots::new(&[("a", 1)]));
+    let job = tokio::time::timeout(Duration::from_secs(60), jobs.recv()).await.expect("a job runs").unwrap();
+    assert_ne!(lane_of_token(job.lease.token), 1);
+    world.store.settle(job.lease, Outcome::Done).await.unwrap();
+    drop(jobs);
+    world.cluster.finish(moving);
+    // Once the lane is there, what was left running in it is taken back too.
+    world.store.pass().await;
+    let [queued, running, retrying, done, ..] = world.store.stats().await.unwrap().jobs;
+    assert_eq!(running, 0);
+    assert_eq!(queued + retrying + done, (MANY + accepted) as u64);
+}
