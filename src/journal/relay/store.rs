@@ -60,7 +60,7 @@ impl Relayed {
         let (own, task) = slots.relay(Arc::new(outbox), false);
         let adopting = tokio::spawn(slots.clone().adopt_for_ever());
         Self {
-            reached: own.report.reached(),
+            reached: own.report.follow(),
             own,
             shared,
             slots,
@@ -253,7 +253,7 @@ impl Relayed {
     /// The ids of all rows of this process's own slot, moved or not.
     pub(super) async fn own_rows(&self) -> Vec<DeliveryId> {
         let everything = crate::journal::sqlite::Limits { rows: usize::MAX, bytes: usize::MAX };
-        self.own.outbox.after(0, everything).await.unwrap().into_iter().map(|row| row.id).collect()
+        self.own.outbox.between(0, i64::MAX, everything).await.unwrap().into_iter().map(|row| row.id).collect()
     }
 
     /// The slots that this process relays.

@@ -54,6 +54,8 @@ struct State {
     largest: usize,
     /// A batch hangs.
     asked: bool,
+    /// How often it was asked which copy of its data it has.
+    questions: usize,
     takes_nothing: bool,
     /// Only records ids: for very many.
     shallow: bool,
@@ -75,6 +77,7 @@ impl State {
             taken: Vec::new(),
             largest: 0,
             asked: false,
+            questions: 0,
             takes_nothing: false,
             shallow: false,
         }
@@ -149,6 +152,11 @@ impl Fake {
         self.state(|state| state.asked)
     }
 
+    /// How often it was asked which copy of its data it has, and has answered.
+    pub(super) fn questions(&self) -> usize {
+        self.state(|state| state.questions)
+    }
+
     fn store(&self) -> Result<Arc<Sqlite>, StoreError> {
         self.state(|state| if state.away { Err(away()) } else { Ok(state.store.clone()) })
     }
@@ -193,6 +201,7 @@ impl Shared for Fake {
         if self.state(|state| state.takes_nothing) {
             return Err(away());
         }
+        self.state(|state| state.questions += usize::from(batch.is_empty()));
         let failure = self.state(|state| if batch.is_empty() { None } else { state.failures.pop_front() });
         let spoilt =
             self.state(|state| state.spoils && batch.iter().any(|new| state.poison.contains(&new.id)));
