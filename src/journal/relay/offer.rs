@@ -47,10 +47,7 @@ pub(super) fn offer(rows: Vec<Held>) -> (Vec<Offered>, Vec<NewDelivery>) {
 }
 
 /// What became of each row, by the answers to those that could be offered.
-pub(super) fn fates(
-    rows: Vec<Offered>,
-    answers: Vec<Result<Accepted, StoreError>>,
-) -> Vec<(Offered, Fate)> {
+pub(super) fn fates(rows: Vec<Offered>, answers: Vec<Result<Accepted, StoreError>>) -> Vec<(Offered, Fate)> {
     let mut answers = answers.into_iter();
     let fates = rows.into_iter().map(|row| {
         let fate = match &row.unreadable {

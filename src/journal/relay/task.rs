@@ -35,11 +35,16 @@ pub(super) struct Relay {
     ends_when_empty: bool,
     /// True now; the file lags behind.
     progress: Progress,
-    /// The rows behind `progress.relayed` up to this position are to be offered again; the queue has those from there up
-    /// to `progress.once`.
+    /// The queue has the rows up to `offered`, and those behind `again` up to `progress.once`. Those between are to be
+    /// offered again. What of it is as safe as was asked for is in `progress.relayed`.
+    offered: i64,
     again: i64,
     /// Of which rows the last batch was.
     last: Part,
+    /// Whether what the queue takes in is less safe than was asked for. It runs then, and counts as moved when it is safe.
+    short: bool,
+    /// When to ask whether it is.
+    next_try: Instant,
     kept: Kept,
     /// Whether rows were deleted before their time, and none was kept to its end since.
     keeps_less: bool,
@@ -91,7 +96,10 @@ impl Relay {
             kept: Kept::new(options.keep, outbox.watch(), progress.relayed, clock.monotonic()),
             keeps_less: false,
             again: progress.once,
+            offered: progress.relayed,
             last: Part::Again,
+            short: false,
+            next_try: clock::instant(),
             progress,
             outbox,
             shared,
@@ -122,7 +130,9 @@ impl Relay {
                 _ => {}
             }
             let (mut went_well, before) = (true, self.progress.once);
-            if let Some(part) = next {
+            if self.short && self.next_try <= clock::instant() {
+                went_well = self.ask(&mut stop).await;
+            } else if let Some(part) = next {
                 went_well = self.move_some(part, &mut stop).await;
             } else if !self.report.is_asked() || self.next_ask <= clock::instant() {
                 went_well = self.ask(&mut stop).await;
@@ -169,7 +179,7 @@ impl Relay {
     /// Of which rows the next batch is. What is new does not stand behind what is offered again, nor the other way
     /// round.
     fn next_part(&self, end: i64) -> Option<Part> {
-        let (new, again) = (end > self.progress.once, self.progress.relayed < self.again);
+        let (new, again) = (end > self.progress.once, self.offered < self.again);
         // While a row is looked for that can't be taken, the next batch is of the same ones.
         let turns = self.rows >= self.options.batch.rows;
         match (new, again) {
@@ -184,7 +194,7 @@ impl Relay {
     /// disk, which Redis may share, to the journal; a full batch means that there is a backlog, and none is waited for.
     fn should_gather(&self, moved: i64) -> bool {
         let full = i64::try_from(self.options.batch.rows).unwrap_or(i64::MAX);
-        let is_alone = self.progress.relayed == self.progress.once;
+        let is_alone = self.offered == self.progress.once;
         self.options.ack == AckWhen::Journal && is_alone && (MANY..full).contains(&moved)
     }
 
@@ -199,7 +209,7 @@ impl Relay {
         self.last = part;
         let (after, until) = match part {
             Part::New => (self.progress.once, self.outbox.end()),
-            Part::Again => (self.progress.relayed, self.again),
+            Part::Again => (self.offered, self.again),
         };
         let limits = Limits { rows: self.rows, ..self.options.batch };
         let rows = match self.outbox.between(after, until, limits).await {
@@ -213,7 +223,8 @@ impl Relay {
         };
         self.tell(part, Some(first.received_at));
         let (rows, batch) = offer(rows);
-        match self.take_in(batch, stop).await {
+        // Waiting in vain would hold up the next ones; whether it still is in vain is asked now and then.
+        match self.take_in(batch, !self.short, stop).await {
             Ok(taken) => self.took(part, rows, taken).await,
             Err(StoreError::Invalid(why)) if rows.len() <= 1 => {
                 let refused = rows.into_iter().map(|row| (row, Fate::Refused(why.clone()))).collect();
@@ -232,12 +243,16 @@ impl Relay {
 
     /// Asks which copy of its data the queue has. `false`: it does not answer.
     async fn ask(&mut self, stop: &mut Stop) -> bool {
-        match self.take_in(Vec::new(), stop).await {
+        match self.take_in(Vec::new(), true, stop).await {
             Ok(taken) => {
-                self.well();
-                let compared = self.compare(&taken).await;
+                let compared = self.compare(&taken.histories).await;
                 if compared {
                     self.report.set_asked();
+                }
+                match &taken.short {
+                    Some(why) => self.less_safe(why),
+                    None if compared => self.safe(),
+                    None => {}
                 }
                 compared
             }
@@ -246,11 +261,17 @@ impl Relay {
     }
 
     /// Offers a batch. When its answer does not come in time, it is not known what became of it, and that is no harm.
-    async fn take_in(&mut self, batch: Vec<NewDelivery>, stop: &mut Stop) -> Result<TakenIn, StoreError> {
+    async fn take_in(
+        &mut self,
+        batch: Vec<NewDelivery>,
+        wait: bool,
+        stop: &mut Stop,
+    ) -> Result<TakenIn, StoreError> {
         let expected = batch.len();
         let patience = self.options.patience;
+        let taking = if wait { self.shared.take_in(batch) } else { self.shared.take_in_early(batch) };
         let taken = tokio::select! {
-            taken = self.shared.take_in(batch) => taken,
+            taken = taking => taken,
             () = tokio::time::sleep(patience) => {
                 Err(StoreError::Unavailable(format!("no answer to a batch within {patience:?}")))
             }
@@ -268,9 +289,12 @@ impl Relay {
 
     /// Takes the answers to a batch up to the first one that is open.
     async fn took(&mut self, part: Part, rows: Vec<Offered>, taken: TakenIn) -> bool {
-        let TakenIn { answers, histories } = taken;
+        let TakenIn { answers, histories, short } = taken;
+        if let Some(why) = short.filter(|_| !self.short) {
+            self.less_safe(&why);
+        }
         let open = self.settle(part, fates(rows, answers));
-        let compared = self.compare(&TakenIn { answers: Vec::new(), histories }).await;
+        let compared = self.compare(&histories).await;
         if let Some(why) = open {
             return self.trouble(&why);
         }
@@ -328,17 +352,19 @@ impl Relay {
 
     /// The queue has the rows of this part up to here.
     fn confirm(&mut self, part: Part, position: i64) {
-        let was_again = self.progress.relayed < self.again;
+        let was_again = self.offered < self.again;
         match part {
             Part::New => self.progress.once = position,
-            Part::Again => self.progress.relayed = position,
+            Part::Again => self.offered = position,
         }
-        if self.progress.relayed >= self.again || !was_again {
-            self.progress.relayed = self.progress.once;
-            self.again = self.progress.once;
+        let is_again = was_again && self.offered < self.again;
+        if !is_again {
+            (self.offered, self.again) = (self.progress.once, self.progress.once);
         }
-        let is_again = self.progress.relayed < self.again;
-        self.kept.moved(self.progress.relayed, self.clock.monotonic());
+        if !self.short {
+            self.progress.relayed = self.offered;
+            self.kept.moved(self.offered, self.clock.monotonic());
+        }
         self.unsaved.progress = true;
         if was_again && !is_again {
             let Moved { offered_again, brought_back, .. } = self.report.moved();
@@ -352,6 +378,17 @@ impl Relay {
         self.tell(part, None);
     }
 
+    /// Whatever was offered to this copy of the data is as safe as was asked for: it was written before what is safe now.
+    fn safe(&mut self) {
+        if std::mem::take(&mut self.short) {
+            self.progress.relayed = self.offered;
+            self.kept.moved(self.offered, self.clock.monotonic());
+            self.unsaved.progress = true;
+            self.tell(Part::Again, None);
+        }
+        self.well();
+    }
+
     /// Reports how far this relay is, and when the first row of a part that waits was received.
     fn tell(&self, part: Part, oldest: Option<Timestamp>) {
         let waits_again = self.again - self.progress.relayed;
@@ -362,11 +399,11 @@ impl Relay {
 
     /// Sees whether the queue is the same copy of its data as before. If it is not, everything that is kept is offered
     /// again.
-    async fn compare(&mut self, taken: &TakenIn) -> bool {
+    async fn compare(&mut self, found: &[(u32, String)]) -> bool {
         let known = &mut self.progress.histories;
         let mut changed = Vec::new();
         let mut histories = known.clone();
-        for (lane, history) in &taken.histories {
+        for (lane, history) in found {
             match histories.insert(*lane, history.clone()) {
                 Some(before) if before == *history => {}
                 Some(_) => changed.push(*lane),
@@ -389,7 +426,7 @@ impl Relay {
         match self.outbox.set_back(Progress { histories, ..self.progress.clone() }).await {
             Ok(progress) => {
                 self.progress = progress;
-                self.again = self.progress.once;
+                (self.offered, self.again) = (self.progress.relayed, self.progress.once);
                 self.kept.set_back(self.progress.relayed);
                 self.tell(Part::Again, None);
                 true
@@ -452,8 +489,22 @@ impl Relay {
 
     fn well(&mut self) {
         self.pause = self.options.retry.0;
-        if self.report.set_trouble(None) {
+        if !self.short && self.report.set_trouble(None) {
             tracing::info!(slot = self.outbox.slot(), "the queue takes deliveries again");
+        }
+    }
+
+    /// What the queue takes in now may be lost with the server that has it.
+    fn less_safe(&mut self, why: &str) {
+        self.short = true;
+        self.next_try = clock::instant() + self.options.ask_every;
+        if self.report.set_trouble(Some(format!("it has them, less safely than was asked for: {why}"))) {
+            tracing::warn!(
+                slot = self.outbox.slot(),
+                error = why,
+                "the queue takes deliveries, but less safely than was asked for; they run, and stay in the journal until \
+                 they are safe"
+            );
         }
     }
 

@@ -57,6 +57,8 @@ struct State {
     /// How often it was asked which copy of its data it has.
     questions: usize,
     takes_nothing: bool,
+    /// What it takes is not as safe as was asked for.
+    short: bool,
     /// Only records ids: for very many.
     shallow: bool,
 }
@@ -79,6 +81,7 @@ impl State {
             asked: false,
             questions: 0,
             takes_nothing: false,
+            short: false,
             shallow: false,
         }
     }
@@ -114,8 +117,10 @@ impl Fake {
 
     /// Restarted without its data.
     pub(super) fn lose_everything(&self) {
-        let history = self.state(|state| state.history);
-        self.state(|state| *state = State { history: history + 1, ..State::empty(&self.clock) });
+        self.state(|state| {
+            let (history, short) = (state.history + 1, state.short);
+            *state = State { history, short, ..State::empty(&self.clock) };
+        });
     }
 
     /// Failed over, with all its data.
@@ -145,6 +150,11 @@ impl Fake {
     /// Answers questions, and takes nothing in until it is told that it is not away.
     pub(super) fn only_answer(&self) {
         self.state(|state| (state.away, state.takes_nothing) = (false, true));
+    }
+
+    /// Takes everything in, and has no replica for it.
+    pub(super) fn set_short(&self, short: bool) {
+        self.state(|state| state.short = short);
     }
 
     /// Whether a batch hangs, or did.
@@ -185,7 +195,8 @@ impl Fake {
                     state.taken.push(*id);
                 }
             }
-            TakenIn { answers, histories: vec![(0, state.history.to_string())] }
+            let short = state.short.then(|| "no replica has it".to_owned());
+            TakenIn { answers, histories: vec![(0, state.history.to_string())], short }
         })
     }
 }
@@ -226,6 +237,10 @@ impl Shared for Fake {
                 Ok(taken)
             }
         }
+    }
+
+    async fn take_in_early(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
+        self.take_in(batch).await
     }
 }
 

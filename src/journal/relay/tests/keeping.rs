@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Host, RelayOptions, drained, end, settled, until};
 use crate::journal::{
-    DeliveryState, Retention, Store, StoreError,
+    DeliveryState, QueueState, Retention, Store, StoreError,
     conformance::sent,
     relay::Moved,
     sqlite::{Limits, Outbox, SqliteOptions},
@@ -127,6 +127,41 @@ async fn what_can_never_be_taken_again_holds_up_neither_old_nor_new() {
     assert_eq!(host.queue.taken(), ids);
     let Moved { relayed, refused, .. } = store.moved();
     assert_eq!((relayed, refused), (400, 1));
+    end(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_safe_enough_runs_and_is_not_moved() {
+    let host = Host::new();
+    host.queue.set_short(true);
+    let store = host.start();
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        ids.push(host.add(&store, &sent(&number.to_string()).signed_id(&number.to_string())).await);
+    }
+    until("all to be there", || async { (host.queue.taken() == ids).then_some(()) }).await;
+    settled(&host).await;
+    let state = store.relay();
+    assert_eq!((state.backlog, state.queue), (200, QueueState::Down));
+    let warning = store.health().warning.unwrap();
+    assert!(
+        warning.contains("until the queue has them safely") && warning.contains("no replica"),
+        "{warning}"
+    );
+    // However long that is.
+    host.clock.advance(2 * host.options.keep);
+    settled(&host).await;
+    assert_eq!(store.own_rows().await, ids);
+    // What is lost while it was not safe comes back, and is not safe yet.
+    host.queue.lose_everything();
+    until("all to be back", || async { (host.queue.taken() == ids).then_some(()) }).await;
+    host.queue.set_short(false);
+    drained(&store).await;
+    let Moved { relayed, duplicates, brought_back, .. } = store.moved();
+    assert_eq!((relayed, duplicates, brought_back), (200, 0, 200));
+    assert_eq!(store.health().warning, None);
+    host.clock.advance(host.options.keep);
+    until("them to go", || async { store.own_rows().await.is_empty().then_some(()) }).await;
     end(store).await;
 }
 

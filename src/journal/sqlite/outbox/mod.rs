@@ -27,19 +27,18 @@ use rusqlite::params;
 #[cfg(any(test, feature = "redis"))]
 use tokio::sync::{oneshot, watch};
 
-#[cfg(any(test, feature = "redis"))]
-pub(crate) use self::{
-    progress::{Progress, Watch},
-    read::{Held, Limits},
-    sweep::Cleared,
-};
 pub(super) use self::progress::{end, refuse_unrelayed};
 #[cfg(any(test, feature = "redis"))]
 use self::{
     progress::{Facts, facts, holds_nothing, refuse_unended, write_progress, write_watch},
     sweep::STEP,
 };
-use super::{session::Session, writer::FULL};
+#[cfg(any(test, feature = "redis"))]
+pub(crate) use self::{
+    progress::{Progress, Watch},
+    read::{Held, Limits},
+    sweep::Cleared,
+};
 #[cfg(any(test, feature = "redis"))]
 use super::{
     Sqlite, SqliteOptions,
@@ -47,6 +46,7 @@ use super::{
     stopped, unavailable,
     writer::Command,
 };
+use super::{session::Session, writer::FULL};
 #[cfg(any(test, feature = "redis"))]
 use crate::{
     clock::Clock,
@@ -300,7 +300,8 @@ impl Outbox {
     /// nothing of its place: one after the other is looked at, and other readers have their turn meanwhile.
     pub(crate) async fn locate(&self, beyond: i64, id: uuid::Uuid) -> Result<Option<DeliveryId>, StoreError> {
         if id.get_version_num() != 5 {
-            let look = move |connection: &Connection| read::locate(connection, beyond, id).map_err(unavailable);
+            let look =
+                move |connection: &Connection| read::locate(connection, beyond, id).map_err(unavailable);
             return self.journal.read(look).await;
         }
         let mut below = None;

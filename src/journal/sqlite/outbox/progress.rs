@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
+use crate::journal::sqlite::open::{OpenError, Slot};
 #[cfg(any(test, feature = "redis"))]
 use crate::{delivery::DeliveryId, journal::sqlite::row::from_sql};
-use crate::journal::sqlite::open::{OpenError, Slot};
 
 /// How far a relay has come. Kept in the file, behind what is true at worst: then rows are offered twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,10 @@ pub(in crate::journal::sqlite) fn end(connection: &Connection) -> rusqlite::Resu
 }
 
 /// An error if rows wait here to be moved.
-pub(in crate::journal::sqlite) fn refuse_unrelayed(slot: &Slot, connection: &Connection) -> Result<(), OpenError> {
+pub(in crate::journal::sqlite) fn refuse_unrelayed(
+    slot: &Slot,
+    connection: &Connection,
+) -> Result<(), OpenError> {
     let database = |source| OpenError::Database { path: slot.database.clone(), source };
     let is_there: bool = connection
         .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'outbox')", [], |row| row.get(0))

@@ -185,9 +185,8 @@ pub(super) fn locate(
             continue;
         }
         let is_held = row.get::<_, i64>(5)? > beyond || row.get::<_, Option<String>>(4)?.is_some();
-        let has_event = |summary: DeliverySummary| {
-            summary.events.iter().any(|event| Uuid::from(event.id) == wanted)
-        };
+        let has_event =
+            |summary: DeliverySummary| summary.events.iter().any(|event| Uuid::from(event.id) == wanted);
         return Ok((is_held && (is_it || summary_of(row)?.is_ok_and(has_event))).then_some(id));
     }
     Ok(None)
@@ -238,7 +237,12 @@ mod tests {
                      VALUES (?1, ?2, 0, ?3, '[]', x'', ?4)",
                 )
                 .unwrap()
-                .execute(params![position, id(row ^ 1).as_bytes(), meta, (position == refused).then_some("no")])
+                .execute(params![
+                    position,
+                    id(row ^ 1).as_bytes(),
+                    meta,
+                    (position == refused).then_some("no")
+                ])
                 .unwrap();
         }
         connection
