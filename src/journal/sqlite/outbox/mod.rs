@@ -43,6 +43,7 @@ pub(crate) use self::{
 use super::{
     Sqlite, SqliteOptions,
     open::{self, OpenError, Slot},
+    row::from_sql,
     stopped, unavailable,
     writer::Command,
 };
@@ -268,6 +269,15 @@ impl Outbox {
                 Ok(())
             })
             .await
+    }
+
+    /// How many deliveries the queue has refused that are still here.
+    pub(crate) async fn refused(&self) -> Result<u64, StoreError> {
+        let count = |connection: &Connection| {
+            let sql = "SELECT count(*) FROM outbox WHERE refused IS NOT NULL";
+            connection.query_row(sql, [], |row| row.get(0)).map(from_sql).map_err(unavailable)
+        };
+        self.journal.read(count).await
     }
 
     /// Whether nothing is left here: nothing that a relay could have to move, and nothing that was refused.

@@ -5,7 +5,7 @@ use crate::journal::sqlite::{session::Session, size};
 /// How many rows one step deletes at most.
 pub(super) const STEP: i64 = 1024;
 /// After how many rows that are deleted for room it is looked whether there is room now.
-const LOOK_EVERY: usize = 16;
+const LOOK_EVERY: usize = 4;
 
 /// What one step has deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
