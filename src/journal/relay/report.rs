@@ -39,7 +39,7 @@ pub(super) struct Reached {
 struct Now {
     /// Up to which position rows are in the queue, or were once.
     once: i64,
-    /// How many of them are to be offered again.
+    /// How many of them are not known to be there now, or not safely.
     again: i64,
     /// When the first row that waits was received, as far as it has been read.
     oldest: Option<Timestamp>,
@@ -89,13 +89,14 @@ impl Report {
         change(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Rows up to `once` are in the queue or were once, so many of them are to be offered again, and the first row that
-    /// waits was received then, if that has changed.
-    pub(super) fn reached(&self, once: i64, again: i64, oldest: Option<Option<Timestamp>>) {
-        self.change(|now| {
-            (now.once, now.again) = (once, again);
-            now.oldest = oldest.unwrap_or(now.oldest);
-        });
+    /// The first row that waits was received then, as far as it is known.
+    pub(super) fn set_oldest(&self, oldest: Option<Timestamp>) {
+        self.change(|now| now.oldest = oldest);
+    }
+
+    /// Rows up to `once` are in the queue or were once, and so many of them are not known to be there now, or not safely.
+    pub(super) fn reached(&self, once: i64, again: i64) {
+        self.change(|now| (now.once, now.again) = (once, again));
         self.reached.send_if_modified(|reached| {
             let moved = reached.once < once;
             reached.once = once.max(reached.once);

@@ -392,9 +392,11 @@ impl Relay {
     /// Reports how far this relay is, and when the first row of a part that waits was received.
     fn tell(&self, part: Part, oldest: Option<Timestamp>) {
         let waits_again = self.again - self.progress.relayed;
-        // The others were received later.
-        let oldest = (part == Part::Again || waits_again == 0).then_some(oldest);
-        self.report.reached(self.progress.once, waits_again, oldest);
+        // What is new was received later than what is offered again.
+        if part == Part::Again || waits_again == 0 {
+            self.report.set_oldest(oldest);
+        }
+        self.report.reached(self.progress.once, waits_again);
     }
 
     /// Sees whether the queue is the same copy of its data as before. If it is not, everything that is kept is offered
