@@ -124,6 +124,9 @@ pub(crate) trait Shared: Store {
     /// whenever its answer did not come: what it knows by its own id is answered as a duplicate of itself, and counted
     /// nowhere. An empty batch touches every lane: it only asks which copy of the data is there.
     async fn take_in(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError>;
+
+    /// The same without waiting until it is as safe as was asked for.
+    async fn take_in_early(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError>;
 }
 
 /// What became of a batch.
@@ -134,6 +137,9 @@ pub(crate) struct TakenIn {
     /// Which copy of the data took it: for each lane that was touched, the replication id of its server. When a lane's
     /// id is another than last time, writes that were confirmed before may be lost.
     pub(crate) histories: Vec<(u32, String)>,
+    /// In what it is less safe than was asked for: its jobs run, but a copy of the data that takes this one's place may
+    /// lack it.
+    pub(crate) short: Option<String>,
 }
 
 /// A delivery on its way into the store.

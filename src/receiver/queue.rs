@@ -117,6 +117,7 @@ impl RedisQueue {
     }
 
     /// How many replicas must have a delivery before it counts as moved out of the journal. None where nothing is said.
+    /// While there are fewer, jobs run all the same, and the journal keeps everything until it is full.
     #[must_use]
     pub fn wait_replicas(mut self, replicas: u32) -> Self {
         self.options.wait_replicas = replicas;
@@ -144,8 +145,8 @@ impl RedisQueue {
         self.options.findings().await
     }
 
-    /// For how long the journal keeps what was moved, to offer it again to a Redis that has lost writes. An hour where
-    /// nothing is said.
+    /// For how long the journal keeps what was moved, to offer it again to a Redis that has lost writes; less long while
+    /// the journal is nearly full. An hour where nothing is said.
     #[must_use]
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep;

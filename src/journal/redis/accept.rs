@@ -9,7 +9,7 @@ use super::{
     feeder::{Command, Feeder},
     link::{LinkError, Script},
     script,
-    value::Stored,
+    value::Stored as Value,
 };
 use crate::{
     clock,
@@ -22,7 +22,7 @@ static ACCEPT: LazyLock<Script> = script!("accept");
 /// A delivery with all that can be computed before its turn comes.
 pub(super) struct Prepared {
     pub(super) lane: u32,
-    stored: Stored,
+    stored: Value,
     /// The key, its kind (`i` an id, `f` an equal body), its window in milliseconds.
     dedupe: Option<([u8; 32], &'static str, u128)>,
     give_up_at: Instant,
@@ -34,7 +34,7 @@ impl Prepared {
             (by.key.to_bytes(), if by.key.is_fallback() { "f" } else { "i" }, by.window.as_millis())
         });
         let lane = lane_of(dedupe.as_ref().map(|(key, ..)| &key[..16]), new.id, lanes);
-        Self { lane, stored: Stored::new(new), dedupe, give_up_at: new.give_up_at }
+        Self { lane, stored: Value::new(new), dedupe, give_up_at: new.give_up_at }
     }
 
     /// How many bytes go to Redis for it, about.
@@ -69,8 +69,8 @@ pub(super) async fn accept_gathered(
     }
     let deliveries: Vec<_> = timely.iter().map(|(new, _)| new).collect();
     match store(core, feeder, lane, &deliveries, Way::Alone).await {
-        Ok((answers, _)) => {
-            for ((_, reply), answer) in timely.into_iter().zip(answers) {
+        Ok(stored) => {
+            for ((_, reply), answer) in timely.into_iter().zip(stored.answers) {
                 let _ = reply.send(Ok(answer));
             }
         }
@@ -82,11 +82,13 @@ pub(super) async fn accept_gathered(
     }
 }
 
-/// Stores a batch of any size. All lanes at the same time, each in the batch's order.
+/// Stores a batch of any size. All lanes at the same time, each in the batch's order. `wait`: until it is as safe as the
+/// options say.
 pub(super) async fn take_in(
     core: &Core,
     feeder: &Feeder,
     batch: &[NewDelivery],
+    wait: bool,
 ) -> Result<TakenIn, StoreError> {
     let prepared: Vec<_> = batch.iter().map(|new| Prepared::new(new, core.lanes())).collect();
     let mut by_lane: Vec<Vec<usize>> = vec![Vec::new(); core.options.lanes as usize];
@@ -97,21 +99,24 @@ pub(super) async fn take_in(
     let prepared = &prepared;
     let lanes = touched.map(|(lane, places)| async move {
         let mut answers = Vec::with_capacity(places.len());
-        let mut history = String::new();
+        let (mut history, mut short) = (String::new(), None);
         for piece in pieces(&places, |place| prepared[*place].weight()) {
             let deliveries: Vec<_> = piece.iter().map(|place| &prepared[*place]).collect();
-            let (some, last) = store(core, feeder, lane, &deliveries, Way::Relayed).await?;
-            answers.extend(some);
-            history = last;
+            let stored = store(core, feeder, lane, &deliveries, Way::Relayed { wait }).await?;
+            answers.extend(stored.answers);
+            history = stored.history;
+            // What was written later on the same server is safe only if all before it is.
+            short = stored.short;
         }
-        Ok::<_, LinkError>((lane, places, answers, history))
+        Ok::<_, LinkError>((lane, places, Stored { answers, history, short }))
     });
-    let mut taken = TakenIn { answers: Vec::new(), histories: Vec::new() };
+    let mut taken = TakenIn { answers: Vec::new(), histories: Vec::new(), short: None };
     let mut answers = vec![None; batch.len()];
     for stored in futures_util::future::join_all(lanes).await {
-        let (lane, places, some, history) = stored?;
-        taken.histories.push((lane, history));
-        for (place, answer) in places.into_iter().zip(some) {
+        let (lane, places, stored) = stored?;
+        taken.histories.push((lane, stored.history));
+        taken.short = taken.short.or(stored.short);
+        for (place, answer) in places.into_iter().zip(stored.answers) {
             answers[place] = Some(answer);
         }
     }
@@ -140,22 +145,31 @@ fn pieces(places: &[usize], weigh: impl Fn(&usize) -> usize) -> Vec<&[usize]> {
 enum Way {
     /// Each by itself.
     Alone,
-    /// From a journal that is told when they are safe, and on which copy of the data.
-    Relayed,
+    /// From a journal that is told whether they are safe, and on which copy of the data.
+    Relayed { wait: bool },
 }
 
-/// Stores these, and says what became of each, and on which copy of the data if they are relayed.
+/// What became of a batch on one lane.
+struct Stored {
+    answers: Vec<Accepted>,
+    /// The replication id of the server, if the batch was relayed.
+    history: String,
+    /// In what it is less safe than was asked for.
+    short: Option<String>,
+}
+
+/// Stores these.
 async fn store(
     core: &Core,
     feeder: &Feeder,
     lane: u32,
     deliveries: &[&Prepared],
     way: Way,
-) -> Result<(Vec<Accepted>, String), LinkError> {
+) -> Result<Stored, LinkError> {
     let mut texts = Vec::with_capacity(deliveries.len());
     for new in deliveries {
         let window = new.dedupe.as_ref().map(|(_, _, window)| window.to_string()).unwrap_or_default();
-        let Stored { state, unrouted, jobs, .. } = &new.stored;
+        let Value { state, unrouted, jobs, .. } = &new.stored;
         texts.push([window, (*state as u8).to_string(), unrouted.to_string(), jobs.len().to_string()]);
     }
     let jobs = deliveries.iter().flat_map(|new| {
@@ -167,7 +181,8 @@ async fn store(
     let mut args: Vec<&[u8]> = Vec::with_capacity(1 + 8 * deliveries.len() + 3 * jobs.len());
     args.push(match way {
         Way::Alone => b"0",
-        Way::Relayed => b"1",
+        Way::Relayed { wait: true } if core.options.wait_replicas > 0 || core.options.wait_aof => b"2",
+        Way::Relayed { .. } => b"1",
     });
     for (new, [window, state, unrouted, count]) in deliveries.iter().zip(&texts) {
         let (key, kind): (&[u8], _) = match &new.dedupe {
@@ -180,9 +195,12 @@ async fn store(
             args.extend([event.as_bytes(), route.as_bytes(), id.as_bytes()]);
         }
     }
-    let answer = match way {
-        Way::Alone => core.run(lane, &ACCEPT, &args).await?,
-        Way::Relayed => core.run_safe(lane, &ACCEPT, &args).await?,
+    let (answer, short) = match way {
+        Way::Relayed { wait: true } => core.run_safe(lane, &ACCEPT, &args).await?,
+        Way::Relayed { wait: false } => {
+            (core.run(lane, &ACCEPT, &args).await?, Some("it was not waited for".into()))
+        }
+        Way::Alone => (core.run(lane, &ACCEPT, &args).await?, None),
     };
     let mut answers = answer::list(answer)?;
     if !jobs.is_empty() {
@@ -206,5 +224,5 @@ async fn store(
             }
         })
     });
-    Ok((accepted.collect::<Result<_, LinkError>>()?, history))
+    Ok(Stored { answers: accepted.collect::<Result<_, LinkError>>()?, history, short })
 }

@@ -245,25 +245,25 @@ impl Core {
         (!answering || self.met.get().is_none()).then(|| "Redis does not answer".into())
     }
 
-    /// Runs a script whose writes have to be as safe as the options say before they count.
+    /// Runs a script whose writes have to be as safe as the options say before they count; in what they are not yet, if
+    /// that does not come in time.
     pub(super) async fn run_safe(
         &self,
         lane: u32,
         script: &Script,
         args: &[&[u8]],
-    ) -> Result<Value, LinkError> {
+    ) -> Result<(Value, Option<String>), LinkError> {
         self.prepare(lane).await?;
         let RedisOptions { wait_replicas, wait_aof, .. } = self.options;
         let timeout = self.options.address.timeout;
         let now = self.made_up_now();
         let args = [&[now.as_bytes()], args].concat();
         let answer = self.batches.run_waiting(lane, script, &args, wait_replicas, wait_aof, timeout).await;
-        match self.note(answer)? {
-            (answer, Waited::Enough) => Ok(answer),
-            (_, Waited::Short(why)) => {
-                Err(LinkError::Away(format!("it is written, but not safe enough: {why}")))
-            }
-        }
+        let (answer, waited) = self.note(answer)?;
+        Ok(match waited {
+            Waited::Enough => (answer, None),
+            Waited::Short(why) => (answer, Some(why)),
+        })
     }
 
     async fn run_unmet(&self, lane: u32, script: &Script, args: &[&[u8]]) -> Result<Value, LinkError> {

@@ -117,6 +117,10 @@ impl Store for Redis {
 #[async_trait]
 impl Shared for Redis {
     async fn take_in(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
-        accept::take_in(&self.core, &self.feeder, &batch).await
+        accept::take_in(&self.core, &self.feeder, &batch, true).await
+    }
+
+    async fn take_in_early(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
+        accept::take_in(&self.core, &self.feeder, &batch, false).await
     }
 }

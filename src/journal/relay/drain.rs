@@ -32,6 +32,10 @@ pub(crate) struct Drained {
     pub(crate) moved: Moved,
     /// How many deliveries wait in the slots that could be opened.
     pub(crate) left: u64,
+    /// Whether the queue has said which copy of its data it has. Before, it may lack what was moved to another one.
+    pub(crate) asked: bool,
+    /// How many the queue has refused, now or earlier: they stay in their slots.
+    pub(crate) refused: u64,
     /// The slots that another process has: it relays them itself.
     pub(crate) in_use: Vec<u32>,
     /// The slots that can't be opened, and why.
@@ -43,19 +47,22 @@ pub(crate) struct Drained {
 impl Drained {
     /// Whether nothing is left that this could have moved.
     pub(crate) fn is_complete(&self) -> bool {
-        self.left == 0 && self.unopened.is_empty() && self.moved.refused == 0
+        self.asked && self.left == 0 && self.unopened.is_empty() && self.refused == 0
     }
 }
 
 impl fmt::Display for Drained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Moved { relayed, duplicates, refused, brought_back, .. } = self.moved;
+        let Moved { relayed, duplicates, brought_back, .. } = self.moved;
         write!(f, "{relayed} moved ({duplicates} of them known there), {} left", self.left)?;
+        if !self.asked {
+            f.write_str("; not known yet whether the queue still has what was moved before")?;
+        }
         if brought_back > 0 {
             write!(f, "; {brought_back} brought back that the queue had lost")?;
         }
-        if refused > 0 {
-            write!(f, "; {refused} that the queue will never take, see the log")?;
+        if self.refused > 0 {
+            write!(f, "; {} that the queue will never take, see the log and `doorbell list`", self.refused)?;
         }
         if !self.in_use.is_empty() {
             write!(f, "; in use by other processes, which move them: slots {:?}", self.in_use)?;
@@ -91,14 +98,15 @@ pub(crate) async fn drain(
     let mut last = Drained { in_use, unopened, ..Drained::default() };
     let mut told = false;
     loop {
-        let now =
-            Drained { moved: slots.moved(), left: slots.backlog(), trouble: slots.trouble(), ..last.clone() };
+        let asked = slots.are_asked();
+        let (moved, left, trouble) = (slots.moved(), slots.backlog(), slots.trouble());
+        let now = Drained { moved, left, asked, refused: moved.refused, trouble, ..last.clone() };
         if now != last || !told {
             tell(&now);
             told = true;
         }
         last = now;
-        if last.left == 0 || give_up_at.is_some_and(|at| clock::instant() >= at) {
+        if last.asked && last.left == 0 || give_up_at.is_some_and(|at| clock::instant() >= at) {
             break;
         }
         tokio::time::sleep(INTERVAL).await;
@@ -108,5 +116,11 @@ pub(crate) async fn drain(
         // A panic in there has been reported by the panic hook.
         let _ = task.await;
     }
-    Ok(Drained { moved: slots.moved(), left: slots.backlog(), ..last })
+    let mut refused = 0;
+    for slot in slots.all() {
+        // What can't be counted is not known to be none.
+        refused += slot.outbox.refused().await.unwrap_or(1);
+    }
+    let asked = slots.are_asked();
+    Ok(Drained { moved: slots.moved(), left: slots.backlog(), asked, refused, ..last })
 }

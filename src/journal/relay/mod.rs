@@ -6,9 +6,12 @@
 //! restarted empty), all of them are offered again, and it takes those that it has lost.
 
 mod drain;
+mod kept;
 mod listing;
+mod offer;
 mod report;
 mod slots;
+mod stop;
 mod store;
 mod task;
 #[cfg(test)]
@@ -36,7 +39,7 @@ pub(crate) enum AckWhen {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RelayOptions {
     pub(crate) ack: AckWhen,
-    /// How long rows stay after their delivery was received.
+    /// How long rows stay after they were moved.
     pub(crate) keep: Duration,
     /// How often to look for slots that nobody has any more.
     pub(crate) look_every: Duration,

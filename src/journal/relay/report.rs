@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use serde::Serialize;
@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct Report {
     now: Mutex<Now>,
     reached: watch::Sender<Reached>,
+    asked: AtomicBool,
     relayed: AtomicU64,
     duplicates: AtomicU64,
     refused: AtomicU64,
@@ -36,7 +37,10 @@ pub(super) struct Reached {
 
 #[derive(Debug)]
 struct Now {
-    confirmed: i64,
+    /// Up to which position rows are in the queue, or were once.
+    once: i64,
+    /// How many of them are not known to be there now, or not safely.
+    again: i64,
     /// When the first row that waits was received, as far as it has been read.
     oldest: Option<Timestamp>,
     trouble: Option<String>,
@@ -68,10 +72,11 @@ impl std::ops::AddAssign for Moved {
 }
 
 impl Report {
-    pub(super) fn new(confirmed: i64, once: i64) -> Self {
+    pub(super) fn new(once: i64, again: i64) -> Self {
         Self {
-            now: Mutex::new(Now { confirmed, oldest: None, trouble: None }),
+            now: Mutex::new(Now { once, again, oldest: None, trouble: None }),
             reached: watch::Sender::new(Reached { once, is_up: true }),
+            asked: AtomicBool::default(),
             relayed: AtomicU64::default(),
             duplicates: AtomicU64::default(),
             refused: AtomicU64::default(),
@@ -84,14 +89,31 @@ impl Report {
         change(&mut self.now.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Rows up to here are in the queue, and the first one behind them was received then.
-    pub(super) fn confirmed(&self, position: i64, oldest: Option<Timestamp>) {
-        self.change(|now| (now.confirmed, now.oldest) = (position, oldest));
+    /// The first row that waits was received then, as far as it is known.
+    pub(super) fn set_oldest(&self, oldest: Option<Timestamp>) {
+        self.change(|now| now.oldest = oldest);
+    }
+
+    /// Rows up to `once` are in the queue or were once, and so many of them are not known to be there now, or not safely.
+    pub(super) fn reached(&self, once: i64, again: i64) {
+        self.change(|now| (now.once, now.again) = (once, again));
         self.reached.send_if_modified(|reached| {
-            let moved = reached.once < position;
-            reached.once = position.max(reached.once);
+            let moved = reached.once < once;
+            reached.once = once.max(reached.once);
             moved
         });
+    }
+
+    /// The queue has said of all its lanes which copy of its data it has, and what it may have lost is to be offered
+    /// again.
+    pub(super) fn set_asked(&self) {
+        self.asked.store(true, Ordering::Release);
+    }
+
+    /// Whether the queue has ever said which copy of its data it has. Until then it is not known whether it still has
+    /// what was moved before. What [`state`](Self::state) says after this is true takes the answer into account.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
     }
 
     /// The queue does not take anything, or does again. `true` if that is a change.
@@ -136,7 +158,7 @@ impl Report {
     }
 
     /// Follows how far the rows are.
-    pub(super) fn reached(&self) -> watch::Receiver<Reached> {
+    pub(super) fn follow(&self) -> watch::Receiver<Reached> {
         self.reached.subscribe()
     }
 
@@ -148,7 +170,7 @@ impl Report {
     /// How far this relay is behind an outbox that ends at `end`.
     pub(super) fn state(&self, end: i64, at: Timestamp) -> RelayState {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
-        let backlog = u64::try_from(end - now.confirmed).unwrap_or(0);
+        let backlog = u64::try_from(end - now.once + now.again).unwrap_or(0);
         let oldest = now.oldest.filter(|_| backlog > 0).map(|oldest| at.since(oldest)).unwrap_or_default();
         let queue = if now.trouble.is_some() { QueueState::Down } else { QueueState::Up };
         RelayState { backlog, oldest, queue }

@@ -141,6 +141,12 @@ impl Slots {
         self.all().iter().map(|slot| slot.report.state(slot.outbox.end(), now).backlog).sum()
     }
 
+    /// Whether the queue has said to each of them which copy of its data it has. To be asked before the backlog is: the
+    /// answer may make it longer.
+    pub(super) fn are_asked(&self) -> bool {
+        self.all().iter().all(|slot| slot.report.is_asked())
+    }
+
     /// What is wrong with the queue, in words.
     pub(super) fn trouble(&self) -> Option<String> {
         self.all().iter().find_map(|slot| slot.report.trouble())

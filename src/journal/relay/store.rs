@@ -60,7 +60,7 @@ impl Relayed {
         let (own, task) = slots.relay(Arc::new(outbox), false);
         let adopting = tokio::spawn(slots.clone().adopt_for_ever());
         Self {
-            reached: own.report.reached(),
+            reached: own.report.follow(),
             own,
             shared,
             slots,
@@ -229,7 +229,7 @@ impl Store for Relayed {
         let Health { trouble, warning } = self.own.outbox.health();
         let away = self.own.report.trouble().or_else(|| self.shared.health().trouble);
         let away =
-            away.map(|why| format!("the queue can't be reached, deliveries wait in the journal: {why}"));
+            away.map(|why| format!("deliveries wait in the journal until the queue has them safely: {why}"));
         Health { trouble, warning: away.or(warning) }
     }
 
@@ -253,7 +253,14 @@ impl Relayed {
     /// The ids of all rows of this process's own slot, moved or not.
     pub(super) async fn own_rows(&self) -> Vec<DeliveryId> {
         let everything = crate::journal::sqlite::Limits { rows: usize::MAX, bytes: usize::MAX };
-        self.own.outbox.after(0, everything).await.unwrap().into_iter().map(|row| row.id).collect()
+        self.own
+            .outbox
+            .between(0, i64::MAX, everything)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|row| row.id)
+            .collect()
     }
 
     /// The slots that this process relays.

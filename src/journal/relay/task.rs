@@ -5,26 +5,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
-
 use super::{
     AckWhen, LateDuplicate, OnDuplicate, RelayOptions,
+    kept::Kept,
+    offer::{Fate, Offered, fates, offer},
     report::{Moved, Report},
+    stop::{Stop, over, stopped, told},
 };
 use crate::{
     clock::{self, Clock, Timestamp},
-    delivery::DeliveryId,
     journal::{
-        Accepted, NewDelivery, Shared, StoreError, TakenIn,
-        sqlite::{Held, Limits, Outbox, Progress},
+        NewDelivery, Shared, StoreError, TakenIn,
+        sqlite::{Limits, Outbox, Progress},
     },
 };
 
 /// A batch of so many rows says that much comes in.
 const MANY: i64 = 64;
-
-/// When a relay is to end; `None`: not yet. It then moves what it can until that time.
-pub(super) type Stop = watch::Receiver<Option<Instant>>;
 
 /// What a relay works with.
 pub(super) struct Relay {
@@ -38,6 +35,19 @@ pub(super) struct Relay {
     ends_when_empty: bool,
     /// True now; the file lags behind.
     progress: Progress,
+    /// The queue has the rows up to `offered`, and those behind `again` up to `progress.once`. Those between are to be
+    /// offered again. What of it is as safe as was asked for is in `progress.relayed`.
+    offered: i64,
+    again: i64,
+    /// Of which rows the last batch was.
+    last: Part,
+    /// Whether what the queue takes in is less safe than was asked for. It runs then, and counts as moved when it is safe.
+    short: bool,
+    /// When to ask whether it is.
+    next_try: Instant,
+    kept: Kept,
+    /// Whether rows were deleted before their time, and none was kept to its end since.
+    keeps_less: bool,
     /// What the file does not know yet.
     unsaved: Unsaved,
     /// How many rows are offered at once now. Fewer while one among them is looked for that can't be taken.
@@ -47,27 +57,28 @@ pub(super) struct Relay {
     next_ask: Instant,
 }
 
+/// Of which rows a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Those that the queue never had.
+    New,
+    /// Those that it had, and may have lost.
+    Again,
+}
+
 #[derive(Debug, Default)]
 struct Unsaved {
     progress: bool,
+    /// Whether to write down for how long rows were kept, too.
+    watch: bool,
     duplicates: Vec<i64>,
     refused: Vec<(i64, String)>,
 }
 
 impl Unsaved {
     fn is_some(&self) -> bool {
-        self.progress || !self.duplicates.is_empty() || !self.refused.is_empty()
+        self.progress || self.watch || !self.duplicates.is_empty() || !self.refused.is_empty()
     }
-}
-
-/// What became of one row.
-enum Fate {
-    Taken {
-        original: Option<DeliveryId>,
-    },
-    Refused(String),
-    /// Not known, or not now.
-    Open(String),
 }
 
 impl Relay {
@@ -81,7 +92,14 @@ impl Relay {
     ) -> Self {
         let progress = outbox.progress().clone();
         Self {
-            report: Arc::new(Report::new(progress.relayed, progress.once)),
+            report: Arc::new(Report::new(progress.once, progress.once - progress.relayed)),
+            kept: Kept::new(options.keep, outbox.watch(), progress.relayed, clock.monotonic()),
+            keeps_less: false,
+            again: progress.once,
+            offered: progress.relayed,
+            last: Part::Again,
+            short: false,
+            next_try: clock::instant(),
             progress,
             outbox,
             shared,
@@ -106,16 +124,17 @@ impl Relay {
         let mut posted = self.outbox.posted();
         loop {
             let give_up_at = *stop.borrow();
-            let end = *posted.borrow_and_update();
-            let behind = end > self.progress.relayed;
+            let next = self.next_part(*posted.borrow_and_update());
             match give_up_at {
-                Some(at) if !behind || clock::instant() >= at => break,
+                Some(at) if next.is_none() || clock::instant() >= at => break,
                 _ => {}
             }
-            let (mut went_well, before) = (true, self.progress.relayed);
-            if behind {
-                went_well = self.move_some(end, &mut stop).await;
-            } else if self.next_ask <= clock::instant() {
+            let (mut went_well, before) = (true, self.progress.once);
+            if self.short && self.next_try <= clock::instant() {
+                went_well = self.ask(&mut stop).await;
+            } else if let Some(part) = next {
+                went_well = self.move_some(part, &mut stop).await;
+            } else if !self.report.is_asked() || self.next_ask <= clock::instant() {
                 went_well = self.ask(&mut stop).await;
             }
             if self.next_tidy <= clock::instant() && self.tidy().await {
@@ -124,13 +143,14 @@ impl Relay {
             if self.unsaved.is_some() {
                 self.next_tidy = self.next_tidy.min(clock::instant() + self.options.save_every);
             }
-            if went_well && self.should_gather(self.progress.relayed - before) {
+            if went_well && self.should_gather(self.progress.once - before) {
                 tokio::select! {
                     () = tokio::time::sleep(self.options.gather) => {}
                     () = told(&mut stop, give_up_at) => {}
                 }
             }
-            let wait = match (went_well, self.outbox.end() > self.progress.relayed) {
+            let has_more = self.next_part(self.outbox.end()).is_some() || !self.report.is_asked();
+            let wait = match (went_well, has_more) {
                 (true, true) => continue,
                 (true, false) => self.next_tidy.min(self.next_ask),
                 (false, _) => clock::instant() + self.back_off(),
@@ -152,14 +172,30 @@ impl Relay {
                 () = over(give_up_at) => break,
             }
         }
+        self.unsaved.watch = true;
         self.save().await;
+    }
+
+    /// Of which rows the next batch is. What is new does not stand behind what is offered again, nor the other way
+    /// round.
+    fn next_part(&self, end: i64) -> Option<Part> {
+        let (new, again) = (end > self.progress.once, self.offered < self.again);
+        // While a row is looked for that can't be taken, the next batch is of the same ones.
+        let turns = self.rows >= self.options.batch.rows;
+        match (new, again) {
+            (true, true) if turns == (self.last == Part::Again) => Some(Part::New),
+            (_, true) => Some(Part::Again),
+            (true, false) => Some(Part::New),
+            (false, false) => None,
+        }
     }
 
     /// Whether to let more rows gather after a batch of so many. While much comes in, fewer and larger batches leave the
     /// disk, which Redis may share, to the journal; a full batch means that there is a backlog, and none is waited for.
     fn should_gather(&self, moved: i64) -> bool {
         let full = i64::try_from(self.options.batch.rows).unwrap_or(i64::MAX);
-        self.options.ack == AckWhen::Journal && (MANY..full).contains(&moved)
+        let is_alone = self.offered == self.progress.once;
+        self.options.ack == AckWhen::Journal && is_alone && (MANY..full).contains(&moved)
     }
 
     fn back_off(&mut self) -> Duration {
@@ -169,24 +205,30 @@ impl Relay {
     }
 
     /// Offers the next rows. `false`: not now.
-    async fn move_some(&mut self, end: i64, stop: &mut Stop) -> bool {
+    async fn move_some(&mut self, part: Part, stop: &mut Stop) -> bool {
+        self.last = part;
+        let (after, until) = match part {
+            Part::New => (self.progress.once, self.outbox.end()),
+            Part::Again => (self.offered, self.again),
+        };
         let limits = Limits { rows: self.rows, ..self.options.batch };
-        let rows = match self.outbox.after(self.progress.relayed, limits).await {
+        let rows = match self.outbox.between(after, until, limits).await {
             Ok(rows) => rows,
             Err(error) => return self.trouble(&error.to_string()),
         };
         let Some(first) = rows.first() else {
             // What was counted and is not there was deleted as a duplicate, before the mark was set back.
-            self.confirm(end, None);
+            self.confirm(part, until);
             return true;
         };
-        self.report.confirmed(self.progress.relayed, Some(first.received_at));
+        self.tell(part, Some(first.received_at));
         let (rows, batch) = offer(rows);
-        match self.take_in(batch, stop).await {
-            Ok(taken) => self.took(rows, taken).await,
+        // Waiting in vain would hold up the next ones; whether it still is in vain is asked now and then.
+        match self.take_in(batch, !self.short, stop).await {
+            Ok(taken) => self.took(part, rows, taken).await,
             Err(StoreError::Invalid(why)) if rows.len() <= 1 => {
                 let refused = rows.into_iter().map(|row| (row, Fate::Refused(why.clone()))).collect();
-                self.settle(refused);
+                self.settle(part, refused);
                 self.well();
                 true
             }
@@ -201,21 +243,35 @@ impl Relay {
 
     /// Asks which copy of its data the queue has. `false`: it does not answer.
     async fn ask(&mut self, stop: &mut Stop) -> bool {
-        match self.take_in(Vec::new(), stop).await {
+        match self.take_in(Vec::new(), true, stop).await {
             Ok(taken) => {
-                self.well();
-                self.compare(&taken).await
+                let compared = self.compare(&taken.histories).await;
+                if compared {
+                    self.report.set_asked();
+                }
+                match &taken.short {
+                    Some(why) => self.less_safe(why),
+                    None if compared => self.safe(),
+                    None => {}
+                }
+                compared
             }
             Err(error) => self.trouble(&error.to_string()),
         }
     }
 
     /// Offers a batch. When its answer does not come in time, it is not known what became of it, and that is no harm.
-    async fn take_in(&mut self, batch: Vec<NewDelivery>, stop: &mut Stop) -> Result<TakenIn, StoreError> {
+    async fn take_in(
+        &mut self,
+        batch: Vec<NewDelivery>,
+        wait: bool,
+        stop: &mut Stop,
+    ) -> Result<TakenIn, StoreError> {
         let expected = batch.len();
         let patience = self.options.patience;
+        let taking = if wait { self.shared.take_in(batch) } else { self.shared.take_in_early(batch) };
         let taken = tokio::select! {
-            taken = self.shared.take_in(batch) => taken,
+            taken = taking => taken,
             () = tokio::time::sleep(patience) => {
                 Err(StoreError::Unavailable(format!("no answer to a batch within {patience:?}")))
             }
@@ -232,18 +288,13 @@ impl Relay {
     }
 
     /// Takes the answers to a batch up to the first one that is open.
-    async fn took(&mut self, rows: Vec<Offered>, taken: TakenIn) -> bool {
-        let TakenIn { answers, histories } = taken;
-        let mut answers = answers.into_iter();
-        let fates = rows.into_iter().map(|row| {
-            let fate = match &row.unreadable {
-                Some(why) => Fate::Refused(why.clone()),
-                None => answers.next().map_or_else(|| Fate::Open("no answer".into()), fate_of),
-            };
-            (row, fate)
-        });
-        let open = self.settle(fates.collect());
-        let compared = self.compare(&TakenIn { answers: Vec::new(), histories }).await;
+    async fn took(&mut self, part: Part, rows: Vec<Offered>, taken: TakenIn) -> bool {
+        let TakenIn { answers, histories, short } = taken;
+        if let Some(why) = short.filter(|_| !self.short) {
+            self.less_safe(&why);
+        }
+        let open = self.settle(part, fates(rows, answers));
+        let compared = self.compare(&histories).await;
         if let Some(why) = open {
             return self.trouble(&why);
         }
@@ -253,16 +304,15 @@ impl Relay {
     }
 
     /// Confirms rows up to the first one whose fate is open; why it is.
-    fn settle(&mut self, rows: Vec<(Offered, Fate)>) -> Option<String> {
+    fn settle(&mut self, part: Part, rows: Vec<(Offered, Fate)>) -> Option<String> {
+        let again = part == Part::Again;
         let mut moved = Moved::default();
-        let mut confirmed = self.progress.relayed;
+        let mut confirmed = None;
         let mut open = None;
-        let mut oldest = None;
         for (row, fate) in rows {
-            let again = row.position <= self.progress.once;
             match fate {
                 Fate::Open(why) => {
-                    (open, oldest) = (Some(why), Some(row.received_at));
+                    open = Some((why, row.received_at));
                     break;
                 }
                 Fate::Refused(why) => {
@@ -288,19 +338,35 @@ impl Relay {
                 }
                 Fate::Taken { .. } => moved.relayed += 1,
             }
-            confirmed = row.position;
+            confirmed = Some(row.position);
         }
         self.report.count(moved);
-        self.confirm(confirmed, oldest);
-        open
+        if let Some(position) = confirmed {
+            self.confirm(part, position);
+        }
+        open.map(|(why, received_at)| {
+            self.tell(part, Some(received_at));
+            why
+        })
     }
 
-    fn confirm(&mut self, position: i64, oldest: Option<Timestamp>) {
-        let was_again = self.progress.relayed < self.progress.once;
-        self.progress.relayed = position;
-        self.progress.once = self.progress.once.max(position);
+    /// The queue has the rows of this part up to here.
+    fn confirm(&mut self, part: Part, position: i64) {
+        let was_again = self.offered < self.again;
+        match part {
+            Part::New => self.progress.once = position,
+            Part::Again => self.offered = position,
+        }
+        let is_again = was_again && self.offered < self.again;
+        if !is_again {
+            (self.offered, self.again) = (self.progress.once, self.progress.once);
+        }
+        if !self.short {
+            self.progress.relayed = self.offered;
+            self.kept.moved(self.offered, self.clock.monotonic());
+        }
         self.unsaved.progress = true;
-        if was_again && self.progress.relayed >= self.progress.once {
+        if was_again && !is_again {
             let Moved { offered_again, brought_back, .. } = self.report.moved();
             tracing::warn!(
                 offered_again,
@@ -309,16 +375,37 @@ impl Relay {
                 "all that is kept was offered to the queue again; what it had lost runs, perhaps for the second time"
             );
         }
-        self.report.confirmed(position, oldest);
+        self.tell(part, None);
+    }
+
+    /// Whatever was offered to this copy of the data is as safe as was asked for: it was written before what is safe now.
+    fn safe(&mut self) {
+        if std::mem::take(&mut self.short) {
+            self.progress.relayed = self.offered;
+            self.kept.moved(self.offered, self.clock.monotonic());
+            self.unsaved.progress = true;
+            self.tell(Part::Again, None);
+        }
+        self.well();
+    }
+
+    /// Reports how far this relay is, and when the first row of a part that waits was received.
+    fn tell(&self, part: Part, oldest: Option<Timestamp>) {
+        let waits_again = self.again - self.progress.relayed;
+        // What is new was received later than what is offered again.
+        if part == Part::Again || waits_again == 0 {
+            self.report.set_oldest(oldest);
+        }
+        self.report.reached(self.progress.once, waits_again);
     }
 
     /// Sees whether the queue is the same copy of its data as before. If it is not, everything that is kept is offered
     /// again.
-    async fn compare(&mut self, taken: &TakenIn) -> bool {
+    async fn compare(&mut self, found: &[(u32, String)]) -> bool {
         let known = &mut self.progress.histories;
         let mut changed = Vec::new();
         let mut histories = known.clone();
-        for (lane, history) in &taken.histories {
+        for (lane, history) in found {
             match histories.insert(*lane, history.clone()) {
                 Some(before) if before == *history => {}
                 Some(_) => changed.push(*lane),
@@ -332,7 +419,7 @@ impl Relay {
         tracing::warn!(
             lanes = ?changed, slot = self.outbox.slot(),
             "the queue has another copy of its data than before (failed over, or restarted without its data); all \
-             that is kept is offered to it again"
+             that is kept is offered to it again, and what comes in meanwhile beside it"
         );
         // First what was found out: duplicates must not be offered again.
         if !self.save().await {
@@ -341,7 +428,9 @@ impl Relay {
         match self.outbox.set_back(Progress { histories, ..self.progress.clone() }).await {
             Ok(progress) => {
                 self.progress = progress;
-                self.report.confirmed(self.progress.relayed, None);
+                (self.offered, self.again) = (self.progress.relayed, self.progress.once);
+                self.kept.set_back(self.progress.relayed);
+                self.tell(Part::Again, None);
                 true
             }
             // The histories are still the old ones here, so the next answer says it again.
@@ -351,18 +440,35 @@ impl Relay {
 
     /// Writes down what is not yet, and deletes what was kept long enough. `true`: this was the end.
     async fn tidy(&mut self) -> bool {
+        let now = self.clock.monotonic();
+        self.unsaved.watch |= self.kept.is_worth_saving(now);
         self.save().await;
-        let before = self.clock.now().minus(self.options.keep);
-        let more = match self.outbox.sweep(before).await {
-            Ok(more) => more,
-            Err(error) => {
-                tracing::debug!(%error, slot = self.outbox.slot(), "kept rows could not be deleted");
-                false
-            }
-        };
+        let more = self.clear(now).await;
         let wait = if more { Duration::ZERO } else { self.options.sweep_every };
         self.next_tidy = clock::instant() + wait;
         self.ends_when_empty && matches!(self.outbox.holds_nothing().await, Ok(true))
+    }
+
+    /// Deletes what was kept long enough, or can't be kept longer. `true`: there is more.
+    async fn clear(&mut self, now: Duration) -> bool {
+        let kept = self.kept.long_enough(now);
+        let cleared = match self.outbox.clear(kept.unwrap_or(0)).await {
+            Ok(cleared) => cleared,
+            Err(error) => {
+                tracing::debug!(%error, slot = self.outbox.slot(), "kept rows could not be deleted");
+                return false;
+            }
+        };
+        self.kept.cleared(cleared.until);
+        if cleared.early && !self.keeps_less {
+            tracing::warn!(
+                slot = self.outbox.slot(), keep = ?self.options.keep,
+                "the journal is nearly full, so what was moved is deleted before its time: a queue that loses its data \
+                 gets back less than the last `keep`. Raise [journal] max_size, or shorten keep"
+            );
+        }
+        self.keeps_less = cleared.early || self.keeps_less && kept.is_none();
+        cleared.more
     }
 
     /// Whether the file knows all that this relay knows.
@@ -370,19 +476,37 @@ impl Relay {
         if !self.unsaved.is_some() {
             return true;
         }
-        let Unsaved { progress, duplicates, refused } = std::mem::take(&mut self.unsaved);
-        let saved = self.outbox.save(self.progress.clone(), duplicates.clone(), refused.clone()).await;
-        if let Err(error) = &saved {
-            tracing::debug!(%error, slot = self.outbox.slot(), "the relay's progress could not be written down");
-            self.unsaved = Unsaved { progress, duplicates, refused };
+        let unsaved = std::mem::take(&mut self.unsaved);
+        let watch = unsaved.watch.then(|| self.kept.watch(self.clock.monotonic()));
+        let (duplicates, refused) = (unsaved.duplicates.clone(), unsaved.refused.clone());
+        match self.outbox.save(self.progress.clone(), watch.clone(), duplicates, refused).await {
+            Ok(()) => watch.iter().for_each(|watch| self.kept.saved(watch)),
+            Err(error) => {
+                tracing::debug!(%error, slot = self.outbox.slot(), "the relay's progress could not be written down");
+                self.unsaved = unsaved;
+            }
         }
-        saved.is_ok()
+        !self.unsaved.is_some()
     }
 
     fn well(&mut self) {
         self.pause = self.options.retry.0;
-        if self.report.set_trouble(None) {
+        if !self.short && self.report.set_trouble(None) {
             tracing::info!(slot = self.outbox.slot(), "the queue takes deliveries again");
+        }
+    }
+
+    /// What the queue takes in now may be lost with the server that has it.
+    fn less_safe(&mut self, why: &str) {
+        self.short = true;
+        self.next_try = clock::instant() + self.options.ask_every;
+        if self.report.set_trouble(Some(format!("it has them, less safely than was asked for: {why}"))) {
+            tracing::warn!(
+                slot = self.outbox.slot(),
+                error = why,
+                "the queue takes deliveries, but less safely than was asked for; they run, and stay in the journal until \
+                 they are safe"
+            );
         }
     }
 
@@ -395,71 +519,5 @@ impl Relay {
             );
         }
         false
-    }
-}
-
-/// What is remembered of a row while its delivery is on its way.
-struct Offered {
-    position: i64,
-    id: DeliveryId,
-    received_at: Timestamp,
-    source: Option<Arc<str>>,
-    unreadable: Option<String>,
-}
-
-fn offer(rows: Vec<Held>) -> (Vec<Offered>, Vec<NewDelivery>) {
-    let mut batch = Vec::with_capacity(rows.len());
-    let offered = rows.into_iter().map(|row| {
-        let Held { position, id, received_at, delivery } = row;
-        let (source, unreadable) = match delivery {
-            Ok(delivery) => {
-                let source = delivery.source.clone();
-                batch.push(delivery);
-                (Some(source), None)
-            }
-            Err(why) => (None, Some(format!("its row in the journal can't be read: {why}"))),
-        };
-        Offered { position, id, received_at, source, unreadable }
-    });
-    let offered = offered.collect();
-    (offered, batch)
-}
-
-fn fate_of(answer: Result<Accepted, StoreError>) -> Fate {
-    match answer {
-        Ok(Accepted::New { .. }) => Fate::Taken { original: None },
-        Ok(Accepted::Duplicate { original }) => Fate::Taken { original: Some(original) },
-        Err(StoreError::Invalid(why)) => Fate::Refused(why),
-        Err(error) => Fate::Open(error.to_string()),
-    }
-}
-
-/// Resolves when the time to give up has come.
-async fn over(give_up_at: Option<Instant>) {
-    match give_up_at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Resolves when the time to give up has come, whether or not it is known yet when that is.
-async fn stopped(stop: &mut Stop) {
-    loop {
-        let give_up_at = *stop.borrow_and_update();
-        tokio::select! {
-            () = over(give_up_at) => return,
-            changed = stop.changed() => if changed.is_err() {
-                // Nobody is left who could tell.
-                return over(give_up_at).await;
-            },
-        }
-    }
-}
-
-/// Resolves when the relay is told to stop, unless it knows.
-async fn told(stop: &mut Stop, known: Option<Instant>) {
-    if known.is_some() || stop.wait_for(Option::is_some).await.is_err() {
-        // Nobody is left who could tell.
-        std::future::pending::<()>().await;
     }
 }

@@ -15,6 +15,7 @@ mod row;
 mod schema;
 mod session;
 mod settle;
+mod size;
 mod sweep;
 mod tail;
 #[cfg(test)]
@@ -40,7 +41,7 @@ pub use self::open::OpenError;
 #[cfg(feature = "cli")]
 pub(crate) use self::open::{create_private_folder, is_in_use};
 #[cfg(any(test, feature = "redis"))]
-pub(crate) use self::outbox::{Held, Limits, Outbox, Progress};
+pub(crate) use self::outbox::{Held, Limits, Outbox, Progress, Watch};
 use self::{
     accept::Prepared,
     checkpoint::Checkpointer,

@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes whatever has come in since its last commit, applies it in one transaction,
 //! fills the workers' free slots in the same transaction, commits (one fsync), and only then answers anybody.
 
+mod leases;
 mod trouble;
 
 use std::{
@@ -14,7 +15,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 
-use self::trouble::refuse;
+use self::{leases::take_leased, trouble::refuse};
 use super::{
     SqliteOptions,
     accept::Prepared,
@@ -24,6 +25,7 @@ use super::{
     open::Slot,
     outbox::OutboxRow,
     session::{Memory, Session},
+    size,
 };
 use crate::{
     clock::{self, Clock},
@@ -385,17 +387,6 @@ impl Writer {
         None
     }
 
-    fn renew(&mut self, lease: &Lease, until: Duration) -> bool {
-        let running = self.memory.key_of(lease).and_then(|key| self.running.get_mut(&key));
-        match running {
-            Some(job) if job.token == lease.token => {
-                job.lease_until = until;
-                true
-            }
-            _ => false,
-        }
-    }
-
     fn tick_if_due(&mut self) {
         let mut result = Ok(());
         if self.leases_until <= self.clock.monotonic() {
@@ -410,38 +401,12 @@ impl Writer {
         }
     }
 
-    /// Takes back the jobs whose lease ran out.
-    fn expire_leases(&mut self) -> rusqlite::Result<()> {
-        let now = self.clock.monotonic();
-        let expired: Vec<_> =
-            self.running.iter().filter(|(_, job)| job.lease_until <= now).map(|(key, _)| *key).collect();
-        if !expired.is_empty() {
-            tracing::warn!(
-                jobs = expired.len(),
-                "leases ran out: their workers died or stalled; the jobs run again"
-            );
-            let max_crashes = self.options.max_crashes;
-            self.transaction(|session| {
-                expired.iter().try_for_each(|key| session.recover_crashed(*key, max_crashes))
-            })?;
-            for key in &expired {
-                self.running.remove(key);
-            }
-            // One of them may have been what the others were waiting for.
-            self.held_up = false;
-        }
-        self.leases_until = self.running.values().map(|job| job.lease_until).min().unwrap_or(Duration::MAX);
-        Ok(())
-    }
-
     /// Looks at the file's size.
     fn measure(&mut self) -> rusqlite::Result<()> {
-        let pages: i64 = self.connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-        let free: i64 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        let size = super::row::from_sql((pages - free).saturating_mul(4096));
+        let size = size::used(&self.connection)?;
         let was_full = self.full;
         self.full = size >= self.options.max_size;
-        let nearly = size >= self.options.max_size / 10 * 8;
+        let nearly = size >= size::nearly(self.options.max_size);
         let mut health = self.health.lock().unwrap_or_else(PoisonError::into_inner);
         if self.full {
             health.trouble = Some(FULL.into());
@@ -467,24 +432,4 @@ impl Writer {
         session.save_stats()?;
         self.connection.execute_batch("COMMIT")
     }
-
-    /// Takes back every job that the file calls running and this process does not run.
-    fn recover(
-        &mut self,
-        mut how: impl FnMut(&mut Session<'_>, JobKey) -> rusqlite::Result<()>,
-    ) -> rusqlite::Result<()> {
-        let running = std::mem::take(&mut self.running);
-        let result = self.transaction(|session| {
-            let strays: Vec<_> =
-                session.running_jobs()?.into_iter().filter(|key| !running.contains_key(key)).collect();
-            strays.into_iter().try_for_each(|key| how(session, key))
-        });
-        self.running = running;
-        result
-    }
-}
-
-/// Takes a job out of those that run, if it is this lease's.
-fn take_leased(running: &mut Running, key: JobKey, lease: &Lease) -> Option<RunningJob> {
-    running.get(&key).is_some_and(|job| job.token == lease.token).then(|| running.remove(&key))?
 }

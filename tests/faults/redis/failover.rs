@@ -75,6 +75,8 @@ async fn with_wait_replicas_nothing_counts_as_moved_that_the_replica_lacks() {
     redis.between.refuse(true);
     goes_on(&vendors, 100).await;
     assert!(backlog(&site.ingress).await >= 100, "the replica has none of these");
+    // They run all the same.
+    site.sink.has(&vendors.numbers()).await;
     redis.fail_over();
     // Nobody follows the new primary yet.
     goes_on(&vendors, 50).await;

@@ -220,8 +220,9 @@ fn replicas(options: &RedisOptions, told: &Told) -> Option<RedisFinding> {
             Error,
             subject,
             format!(
-                "wait_replicas = {want}, but {} connected: until there are enough, no delivery counts as moved, and the \
-                 journal fills up. Connect more replicas, or lower wait_replicas",
+                "wait_replicas = {want}, but {} connected: until there are enough, jobs run, but no delivery counts as \
+                 moved, and the journals keep them all until they are full. Connect more replicas, or lower \
+                 wait_replicas",
                 are(have)
             ),
         )
@@ -246,7 +247,8 @@ fn replicas(options: &RedisOptions, told: &Told) -> Option<RedisFinding> {
             format!(
                 "{} connected, and nobody waits for them: a failover costs what the promoted one did not have yet. \
                  Deliveries of the last `keep` come back from the journals; jobs whose end is forgotten run again. Set \
-                 wait_replicas = 1, and a delivery counts as moved only when a replica has it",
+                 wait_replicas = 1, and a delivery counts as moved only when a replica has it; with one replica in all, \
+                 that is not before the old primary is back after a failover, and the journals keep everything meanwhile",
                 are(have)
             ),
         )

@@ -1,7 +1,7 @@
 -- Stores a batch of deliveries and queues their jobs, except for those that are known.
--- ARGV: time, whether the server's replication id is asked for, then for each delivery: id, dedupe key or nothing, what
--- kind of key ('i' an id, 'f' an equal body), its window in ms, state, number of unrouted events, value, number of jobs,
--- and for each job: number of its event, route, id.
+-- ARGV: time, who asks (0: a sender; 1: a relay; 2: a relay that waits for replicas or the file), then for each delivery:
+-- id, dedupe key or nothing, what kind of key ('i' an id, 'f' an equal body), its window in ms, state, number of unrouted
+-- events, value, number of jobs, and for each job: number of its event, route, id.
 -- Answers for each: nothing (new), 'r' (new, but its sender's id was used before), or the id of the original; then the
 -- replication id or nothing.
 local now = now_ms()
@@ -153,8 +153,12 @@ for route, queue in pairs(new) do call_all('RPUSH', prefix .. 'new:' .. route, q
 save_counts()
 if #job_ids > 0 then wake() end
 
+-- WAIT counts the replicas that have what this connection wrote last. Without a write of its own a call would be told of
+-- an older one, or of none at all on a new connection.
+if ARGV[2] == '2' and #records == 0 then redis.call('SET', prefix .. 'waited', int(now)) end
+
 answers[#answers + 1] = ''
-if ARGV[2] == '1' then
+if ARGV[2] ~= '0' then
   answers[#answers] = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 end
 return answers

@@ -54,7 +54,11 @@ struct State {
     largest: usize,
     /// A batch hangs.
     asked: bool,
+    /// How often it was asked which copy of its data it has.
+    questions: usize,
     takes_nothing: bool,
+    /// What it takes is not as safe as was asked for.
+    short: bool,
     /// Only records ids: for very many.
     shallow: bool,
 }
@@ -75,7 +79,9 @@ impl State {
             taken: Vec::new(),
             largest: 0,
             asked: false,
+            questions: 0,
             takes_nothing: false,
+            short: false,
             shallow: false,
         }
     }
@@ -111,8 +117,10 @@ impl Fake {
 
     /// Restarted without its data.
     pub(super) fn lose_everything(&self) {
-        let history = self.state(|state| state.history);
-        self.state(|state| *state = State { history: history + 1, ..State::empty(&self.clock) });
+        self.state(|state| {
+            let (history, short) = (state.history + 1, state.short);
+            *state = State { history, short, ..State::empty(&self.clock) };
+        });
     }
 
     /// Failed over, with all its data.
@@ -144,9 +152,19 @@ impl Fake {
         self.state(|state| (state.away, state.takes_nothing) = (false, true));
     }
 
+    /// Takes everything in, and has no replica for it.
+    pub(super) fn set_short(&self, short: bool) {
+        self.state(|state| state.short = short);
+    }
+
     /// Whether a batch hangs, or did.
     pub(super) fn is_asked(&self) -> bool {
         self.state(|state| state.asked)
+    }
+
+    /// How often it was asked which copy of its data it has, and has answered.
+    pub(super) fn questions(&self) -> usize {
+        self.state(|state| state.questions)
     }
 
     fn store(&self) -> Result<Arc<Sqlite>, StoreError> {
@@ -177,7 +195,8 @@ impl Fake {
                     state.taken.push(*id);
                 }
             }
-            TakenIn { answers, histories: vec![(0, state.history.to_string())] }
+            let short = state.short.then(|| "no replica has it".to_owned());
+            TakenIn { answers, histories: vec![(0, state.history.to_string())], short }
         })
     }
 }
@@ -193,6 +212,7 @@ impl Shared for Fake {
         if self.state(|state| state.takes_nothing) {
             return Err(away());
         }
+        self.state(|state| state.questions += usize::from(batch.is_empty()));
         let failure = self.state(|state| if batch.is_empty() { None } else { state.failures.pop_front() });
         let spoilt =
             self.state(|state| state.spoils && batch.iter().any(|new| state.poison.contains(&new.id)));
@@ -217,6 +237,10 @@ impl Shared for Fake {
                 Ok(taken)
             }
         }
+    }
+
+    async fn take_in_early(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
+        self.take_in(batch).await
     }
 }
 

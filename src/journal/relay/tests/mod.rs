@@ -1,6 +1,7 @@
 //! The relay, against a queue that fails as it is told to.
 
 mod fake;
+mod keeping;
 mod moving;
 mod slots;
 mod store;
@@ -106,6 +107,12 @@ impl Host {
 /// Waits until everything is moved.
 async fn drained(store: &Relayed) {
     until("an empty backlog", || async { (store.relay().backlog == 0).then_some(()) }).await;
+}
+
+/// Waits until each relay has gone round a few times, so that it has done what it would do.
+async fn settled(host: &Host) {
+    let before = host.queue.questions();
+    until("some rounds", || async { (host.queue.questions() > before + 5).then_some(()) }).await;
 }
 
 async fn end(store: Relayed) {

@@ -7,7 +7,7 @@ use crate::journal::{
     DeliveryState, QueueState, Store, StoreError,
     conformance::{event, sent},
     relay::Moved,
-    sqlite::{Limits, Outbox, SqliteOptions},
+    sqlite::Limits,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +29,7 @@ async fn what_is_moved_is_what_came() {
         outbox.accept(new).await.unwrap();
     }
     let all = Limits { rows: 100, bytes: 1 << 20 };
-    let rows = outbox.after(0, all).await.unwrap();
+    let rows = outbox.between(0, i64::MAX, all).await.unwrap();
     assert_eq!(rows.len(), expected.len());
     for (row, new) in rows.into_iter().zip(expected) {
         let found = row.delivery.unwrap();
@@ -38,9 +38,9 @@ async fn what_is_moved_is_what_came() {
         assert_eq!(format!("{found:?}"), format!("{new:?}"));
     }
     // A batch holds at least one, whatever its size.
-    let small = outbox.after(0, Limits { rows: 100, bytes: 1 }).await.unwrap();
+    let small = outbox.between(0, i64::MAX, Limits { rows: 100, bytes: 1 }).await.unwrap();
     assert_eq!(small.len(), 1);
-    assert_eq!(outbox.after(2, Limits { rows: 2, ..all }).await.unwrap()[0].position, 3);
+    assert_eq!(outbox.between(2, i64::MAX, Limits { rows: 2, ..all }).await.unwrap()[0].position, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -154,7 +154,7 @@ async fn dying_between_a_batch_and_its_confirmation_does_no_harm() {
     let progress = outbox.progress().clone();
     assert_eq!(progress.relayed, 50);
     let behind = crate::journal::sqlite::Progress { relayed: 20, once: 20, ..progress };
-    outbox.save(behind, Vec::new(), Vec::new()).await.unwrap();
+    outbox.save(behind, None, Vec::new(), Vec::new()).await.unwrap();
     drop(outbox);
     let store = host.start();
     drained(&store).await;
@@ -215,35 +215,6 @@ async fn a_queue_that_failed_over_without_loss_takes_nothing_twice() {
     let moved = store.moved();
     assert_eq!((moved.relayed, moved.offered_again, moved.brought_back), (100, 100, 0));
     assert_eq!(store.stats().await.unwrap().accepted, 100);
-    end(store).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_journal_refuses_and_keeps_moving() {
-    let host = Host::new();
-    host.queue.set_away(true);
-    let options = SqliteOptions { max_size: 2 << 20, ..host.journal() };
-    let store = host.start_on(Outbox::open_free(options, Arc::new(host.clock.clone())).unwrap());
-    let large = sent(&"x".repeat(100_000));
-    let mut stored = 0;
-    let refusal = until("a refusal", || {
-        let new = host.prepare(&large);
-        async { store.accept(new).await.err() }
-    })
-    .await;
-    assert!(matches!(&refusal, StoreError::Unavailable(why) if why.contains("max_size")), "{refusal:?}");
-    assert!(store.health().trouble.unwrap().contains("max_size"));
-    host.queue.set_away(false);
-    drained(&store).await;
-    stored += host.queue.taken().len();
-    assert!(stored > 10, "{stored}");
-    // What was kept long enough makes room.
-    host.clock.advance(host.options.keep + Duration::from_secs(1));
-    until("room", || {
-        let new = host.prepare(&large);
-        async { store.accept(new).await.ok() }
-    })
-    .await;
     end(store).await;
 }
 

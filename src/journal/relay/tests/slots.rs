@@ -162,6 +162,45 @@ async fn a_drain_moves_what_nobody_has_and_says_what_it_left() {
     drop(running);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_ends_when_the_queue_has_said_that_it_has_what_was_moved() {
+    let host = Host::new();
+    let store = host.start();
+    for number in 0..30 {
+        host.add(&store, &sent(&number.to_string())).await;
+    }
+    drained(&store).await;
+    let poison = host.prepare(&sent("poison"));
+    host.queue.poison(poison.id, false);
+    store.accept(poison).await.unwrap();
+    drained(&store).await;
+    end(store).await;
+    let drain = |give_up_at| {
+        let clock = Arc::new(host.clock.clone());
+        let (queue, options, journal) = (host.queue.clone(), host.options, host.journal());
+        async move {
+            relay::drain(queue, options, journal, clock, Arc::new(drop), give_up_at, |_| ()).await.unwrap()
+        }
+    };
+    host.queue.set_away(true);
+    let drained = drain(Some(clock::instant())).await;
+    assert_eq!((drained.left, drained.asked, drained.is_complete()), (0, false, false));
+    assert!(drained.to_string().contains("not known yet whether"), "{drained}");
+    host.queue.set_away(false);
+    let drained = drain(None).await;
+    assert_eq!((drained.moved.offered_again, drained.left, drained.asked), (0, 0, true), "it has them all");
+    assert_eq!(
+        (drained.refused, drained.is_complete()),
+        (1, false),
+        "it was refused earlier, and is still there"
+    );
+    // The volume is what is left of everything.
+    host.queue.lose_everything();
+    let drained = drain(None).await;
+    assert_eq!((drained.moved.brought_back, drained.left, drained.is_complete()), (31, 0, true));
+    assert_eq!(host.queue.taken().len(), 31, "also what only the lost one refused");
+}
+
 impl Relayed {
     fn own_slot(&self) -> u32 {
         self.slots()[0]

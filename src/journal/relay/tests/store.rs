@@ -133,6 +133,26 @@ async fn a_listing_shows_what_the_queue_has_and_what_is_held() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_found_however_many_deliveries_are_held() {
+    let host = Host::new();
+    host.queue.set_away(true);
+    let outbox = host.outbox();
+    let new: Vec<_> =
+        (0..12_000).map(|_| host.prepare(&sent("{}").events(vec![event("a.b", &["x"])]))).collect();
+    let ids: Vec<_> = new.iter().map(|new| new.id).collect();
+    for position in futures_util::future::join_all(new.into_iter().map(|new| outbox.accept(new))).await {
+        position.unwrap();
+    }
+    let store = host.start_on(outbox);
+    for id in [ids[0], ids[5_000], ids[11_999]] {
+        let job = id.event(0).job("x");
+        assert_eq!(store.job(job).await.unwrap().unwrap().delivery_id, id);
+        assert_eq!(store.locate(id.event(0).into()).await.unwrap(), Some(id));
+    }
+    end_away(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cursor_that_nobody_gave_out_is_refused() {
     let host = Host::new();
     let store = host.start();

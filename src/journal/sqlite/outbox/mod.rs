@@ -4,55 +4,56 @@
 //! the shared queue's. How far the rows are moved is one number; those behind it stay a while, to be offered again to a
 //! queue that has lost writes.
 
+mod progress;
 #[cfg(any(test, feature = "redis"))]
 mod read;
 #[cfg(any(test, feature = "redis"))]
 mod row;
+#[cfg(any(test, feature = "redis"))]
+mod sweep;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 #[cfg(any(test, feature = "redis"))]
 use std::{
+    ops::ControlFlow,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, params};
-use serde::{Deserialize, Serialize};
+#[cfg(any(test, feature = "redis"))]
+use rusqlite::Connection;
+use rusqlite::params;
 #[cfg(any(test, feature = "redis"))]
 use tokio::sync::{oneshot, watch};
 
+pub(super) use self::progress::{end, refuse_unrelayed};
 #[cfg(any(test, feature = "redis"))]
-pub(crate) use self::read::{Held, Limits};
-#[cfg(any(test, feature = "redis"))]
-use super::{Sqlite, SqliteOptions, open, row::from_sql, stopped, unavailable, writer::Command};
-use super::{
-    open::{OpenError, Slot},
-    session::Session,
-    writer::FULL,
+use self::{
+    progress::{Facts, facts, holds_nothing, refuse_unended, write_progress, write_watch},
+    sweep::STEP,
 };
+#[cfg(any(test, feature = "redis"))]
+pub(crate) use self::{
+    progress::{Progress, Watch},
+    read::{Held, Limits},
+    sweep::Cleared,
+};
+#[cfg(any(test, feature = "redis"))]
+use super::{
+    Sqlite, SqliteOptions,
+    open::{self, OpenError, Slot},
+    row::from_sql,
+    stopped, unavailable,
+    writer::Command,
+};
+use super::{session::Session, writer::FULL};
 #[cfg(any(test, feature = "redis"))]
 use crate::{
     clock::Clock,
     journal::{DeliveryRecord, DeliverySummary, Health, NewDelivery},
 };
 use crate::{clock::Timestamp, delivery::DeliveryId, journal::StoreError};
-
-/// How many rows one step of the sweep deletes at most.
-#[cfg(any(test, feature = "redis"))]
-const STEP: i64 = 1024;
-
-/// How far a relay has come. Kept in the file, behind what is true at worst: then rows are offered twice.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    /// The rows up to this position are in the shared queue.
-    pub(crate) relayed: i64,
-    /// The rows up to this position were once. More than `relayed` while the queue is offered again what it may have
-    /// lost.
-    pub(crate) once: i64,
-    /// For each lane of the queue, the replication id of the server that took rows last.
-    pub(crate) histories: BTreeMap<u32, String>,
-}
 
 /// A delivery with all that can be computed before the writer's turn comes.
 #[derive(Debug)]
@@ -72,9 +73,8 @@ pub(crate) struct Outbox {
     /// The relay's own: a listing under way must not hold it up.
     relay_reader: Arc<Mutex<Connection>>,
     slot: u32,
-    host: String,
-    progress: Progress,
-    last_seq: u64,
+    facts: Facts,
+    max_size: u64,
 }
 
 #[cfg(any(test, feature = "redis"))]
@@ -122,7 +122,7 @@ impl Outbox {
         options: SqliteOptions,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OpenError> {
-        let folder = slot.folder();
+        let (folder, max_size) = (slot.folder(), options.max_size);
         let mut relay_reader = None;
         let mut found = None;
         let journal = Sqlite::open_slot(slot, options, clock, |slot, connection| {
@@ -133,9 +133,9 @@ impl Outbox {
             Ok(())
         })?;
         let missing = || OpenError::Io { path: folder, source: std::io::ErrorKind::Other.into() };
-        let (reader, (progress, host, last_seq)) = relay_reader.zip(found).ok_or_else(missing)?;
+        let (reader, facts) = relay_reader.zip(found).ok_or_else(missing)?;
         let relay_reader = Arc::new(Mutex::new(reader));
-        Ok(Self { journal, relay_reader, slot: number, host, progress, last_seq })
+        Ok(Self { journal, relay_reader, slot: number, facts, max_size })
     }
 
     /// The slot's number.
@@ -145,17 +145,22 @@ impl Outbox {
 
     /// A random name that the slot keeps: whoever has the slot's lock is this host, and no other process is.
     pub(crate) fn host(&self) -> &str {
-        &self.host
+        &self.facts.host
     }
 
     /// How far an earlier relay had come when the slot was opened.
     pub(crate) fn progress(&self) -> &Progress {
-        &self.progress
+        &self.facts.progress
+    }
+
+    /// For how long earlier relays had watched what they moved when the slot was opened.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.facts.watch
     }
 
     /// The place of the latest delivery here when the slot was opened.
     pub(crate) fn last_seq(&self) -> u64 {
-        self.last_seq
+        self.facts.last_seq
     }
 
     /// Stores a delivery; its position. When this returns `Ok`, an fsync that covers it has returned. Dropping the
@@ -176,11 +181,17 @@ impl Outbox {
         *self.journal.posted.borrow()
     }
 
-    /// The rows behind this position, in order, as many as the limits allow and at least one if there is one.
-    pub(crate) async fn after(&self, position: i64, limits: Limits) -> Result<Vec<Held>, StoreError> {
+    /// The rows behind one position and up to another, in order, as many as the limits allow and at least one if there
+    /// is one.
+    pub(crate) async fn between(
+        &self,
+        after: i64,
+        until: i64,
+        limits: Limits,
+    ) -> Result<Vec<Held>, StoreError> {
         let reader = self.relay_reader.clone();
         tokio::task::spawn_blocking(move || {
-            read::after(&reader.lock().unwrap_or_else(PoisonError::into_inner), position, limits)
+            read::between(&reader.lock().unwrap_or_else(PoisonError::into_inner), after, until, limits)
         })
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?
@@ -188,9 +199,11 @@ impl Outbox {
     }
 
     /// Writes down how far the relay has come: what `duplicates` names goes, what `refused` names stays with its reason.
+    /// Without a `watch` the file's stays as it is.
     pub(crate) async fn save(
         &self,
         progress: Progress,
+        watch: Option<Watch>,
         duplicates: Vec<i64>,
         refused: Vec<(i64, String)>,
     ) -> Result<(), StoreError> {
@@ -207,13 +220,16 @@ impl Outbox {
                         .prepare_cached("UPDATE outbox SET refused = ?2 WHERE position = ?1")?
                         .execute(params![position, why])?;
                 }
+                if let Some(watch) = &watch {
+                    write_watch(connection, watch)?;
+                }
                 write_progress(connection, &progress)
             })
             .await
     }
 
     /// Sets the mark back to before the first row that is still there, and writes down the histories that are the
-    /// reason. The progress from now on.
+    /// reason. What was moved counts as kept when it is moved anew. The progress from now on.
     pub(crate) async fn set_back(&self, progress: Progress) -> Result<Progress, StoreError> {
         self.journal
             .write(move |session| {
@@ -225,15 +241,18 @@ impl Outbox {
                 let progress = Progress { relayed, ..progress.clone() };
                 // They get their chance with the others.
                 connection.execute("UPDATE outbox SET refused = NULL WHERE refused IS NOT NULL", [])?;
+                write_watch(connection, &Watch::default())?;
                 write_progress(connection, &progress)?;
                 Ok(progress)
             })
             .await
     }
 
-    /// Deletes one bounded step's worth of the moved rows that were received before this time. `true` if there is more.
-    pub(crate) async fn sweep(&self, before: Timestamp) -> Result<bool, StoreError> {
-        self.journal.write(move |session| session.sweep_outbox(before.as_millis())).await
+    /// Deletes one bounded step's worth of the moved rows: those up to the position `kept`, and as many more as it takes
+    /// for the file to be less than nearly full.
+    pub(crate) async fn clear(&self, kept: i64) -> Result<Cleared, StoreError> {
+        let max_size = self.max_size;
+        self.journal.write(move |session| session.clear_outbox(kept, max_size)).await
     }
 
     /// Deletes one bounded step's worth of what the queue refused before this time.
@@ -252,7 +271,16 @@ impl Outbox {
             .await
     }
 
-    /// Whether nothing is left here that a relay could have to move, now or later.
+    /// How many deliveries the queue has refused that are still here.
+    pub(crate) async fn refused(&self) -> Result<u64, StoreError> {
+        let count = |connection: &Connection| {
+            let sql = "SELECT count(*) FROM outbox WHERE refused IS NOT NULL";
+            connection.query_row(sql, [], |row| row.get(0)).map(from_sql).map_err(unavailable)
+        };
+        self.journal.read(count).await
+    }
+
+    /// Whether nothing is left here: nothing that a relay could have to move, and nothing that was refused.
     pub(crate) async fn holds_nothing(&self) -> Result<bool, StoreError> {
         self.journal.read(|connection| holds_nothing(connection).map_err(unavailable)).await
     }
@@ -278,9 +306,23 @@ impl Outbox {
         self.journal.read(move |connection| read::delivery(connection, beyond, id).map_err(unavailable)).await
     }
 
-    /// The delivery that waits behind this position or was refused, and to which an id of any kind belongs.
+    /// The delivery that waits behind this position or was refused, and to which an id of any kind belongs. A job's says
+    /// nothing of its place: one after the other is looked at, and other readers have their turn meanwhile.
     pub(crate) async fn locate(&self, beyond: i64, id: uuid::Uuid) -> Result<Option<DeliveryId>, StoreError> {
-        self.journal.read(move |connection| read::locate(connection, beyond, id).map_err(unavailable)).await
+        if id.get_version_num() != 5 {
+            let look =
+                move |connection: &Connection| read::locate(connection, beyond, id).map_err(unavailable);
+            return self.journal.read(look).await;
+        }
+        let mut below = None;
+        loop {
+            let look =
+                move |connection: &Connection| read::job(connection, beyond, below, id).map_err(unavailable);
+            match self.journal.read(look).await? {
+                ControlFlow::Continue(last) => below = Some(last),
+                ControlFlow::Break(found) => return Ok(found),
+            }
+        }
     }
 
     /// Whether the outbox can commit durably now.
@@ -312,116 +354,6 @@ impl Session<'_> {
         self.memory.outbox_end = position;
         Ok(Ok(position))
     }
-
-    #[cfg(any(test, feature = "redis"))]
-    fn sweep_outbox(&mut self, before: i64) -> rusqlite::Result<bool> {
-        let relayed = read_progress(self.connection)?.relayed;
-        let mut rows = self.connection.prepare_cached(
-            "SELECT position, received_at FROM outbox WHERE position <= ?1 AND refused IS NULL
-             ORDER BY position LIMIT ?2",
-        )?;
-        let old: Vec<i64> = rows
-            .query_map([relayed, STEP], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?
-            .take_while(|row| row.as_ref().map_or(true, |(_, received_at)| *received_at < before))
-            .map(|row| row.map(|(position, _)| position))
-            .collect::<Result<_, _>>()?;
-        let mut delete = self.connection.prepare_cached("DELETE FROM outbox WHERE position = ?1")?;
-        for position in &old {
-            delete.execute([position])?;
-        }
-        Ok(i64::try_from(old.len()).is_ok_and(|deleted| deleted == STEP))
-    }
-}
-
-/// The position of the last row there ever was.
-pub(super) fn end(connection: &Connection) -> rusqlite::Result<i64> {
-    let last: i64 =
-        connection.query_row("SELECT coalesce(max(position), 0) FROM outbox", [], |row| row.get(0))?;
-    let progress = read_progress(connection)?;
-    Ok(last.max(progress.relayed).max(progress.once))
-}
-
-/// An error if rows wait here to be moved.
-pub(super) fn refuse_unrelayed(slot: &Slot, connection: &Connection) -> Result<(), OpenError> {
-    let database = |source| OpenError::Database { path: slot.database.clone(), source };
-    let is_there: bool = connection
-        .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'outbox')", [], |row| row.get(0))
-        .map_err(database)?;
-    if !is_there {
-        return Ok(());
-    }
-    let relayed = read_progress(connection).map_err(database)?.relayed;
-    let deliveries: i64 = connection
-        .query_row("SELECT count(*) FROM outbox WHERE position > ?1", [relayed], |row| row.get(0))
-        .map_err(database)?;
-    match u64::try_from(deliveries) {
-        Ok(0) | Err(_) => Ok(()),
-        Ok(deliveries) => Err(OpenError::Unrelayed { folder: slot.folder(), deliveries }),
-    }
-}
-
-/// An error if jobs of the embedded queue wait here.
-#[cfg(any(test, feature = "redis"))]
-fn refuse_unended(slot: &Slot, connection: &Connection) -> Result<(), OpenError> {
-    use crate::journal::JobState::{Queued, Retrying, Running};
-    let database = |source| OpenError::Database { path: slot.database.clone(), source };
-    let stats = super::session::read_stats(connection).map_err(database)?;
-    match [Queued, Running, Retrying].map(|state| stats.jobs_in(state)).iter().sum() {
-        0 => Ok(()),
-        jobs => Err(OpenError::UnendedJobs { folder: slot.folder(), jobs }),
-    }
-}
-
-fn read_progress(connection: &Connection) -> rusqlite::Result<Progress> {
-    let json: Option<String> = connection
-        .prepare_cached("SELECT value FROM meta WHERE key = 'relay'")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    // Without it everything that is there is offered again, and known again.
-    Ok(json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default())
-}
-
-#[cfg(any(test, feature = "redis"))]
-fn write_progress(connection: &Connection, progress: &Progress) -> rusqlite::Result<()> {
-    write_meta(connection, "relay", &serde_json::to_string(progress).unwrap_or_default())
-}
-
-#[cfg(any(test, feature = "redis"))]
-fn write_meta(connection: &Connection, key: &str, value: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2")?
-        .execute([key, value])
-        .map(drop)
-}
-
-#[cfg(any(test, feature = "redis"))]
-fn holds_nothing(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .query_row("SELECT NOT EXISTS (SELECT 1 FROM outbox WHERE refused IS NULL)", [], |row| row.get(0))
-}
-
-/// What is in the file when it is opened: progress, host, place of the latest delivery.
-#[cfg(any(test, feature = "redis"))]
-fn facts(connection: &Connection) -> rusqlite::Result<(Progress, String, u64)> {
-    let known: Option<String> =
-        connection.query_row("SELECT value FROM meta WHERE key = 'host'", [], |row| row.get(0)).optional()?;
-    let host = if let Some(host) = known {
-        host
-    } else {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))?;
-        let host = hex::encode(random);
-        write_meta(connection, "host", &host)?;
-        host
-    };
-    let latest: Option<[u8; 16]> = connection
-        .query_row("SELECT id FROM outbox ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
-        .optional()?;
-    let in_queue: i64 =
-        connection.query_row("SELECT coalesce(max(seq), 0) FROM delivery", [], |row| row.get(0))?;
-    let last_seq = latest.map_or(0, |id| DeliveryId::from_bytes(id).seq()).max(from_sql(in_queue));
-    Ok((read_progress(connection)?, host, last_seq))
 }
 
 #[cfg(test)]
