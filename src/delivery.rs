@@ -187,7 +187,7 @@ impl IdGenerator {
 /// Two digests: who says so (source and the sender's id) and what it says (the body, where the id is not signed).
 /// The same id with another body is another delivery.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DedupeKey {
+pub(crate) struct DedupeKey {
     claim: [u8; 16],
     content: [u8; 16],
     /// Whether the body's digest stands in for a missing id, so that only a short while counts.
@@ -197,7 +197,7 @@ pub struct DedupeKey {
 impl DedupeKey {
     /// The key of a proved delivery to `source`, or `None` where nothing but an equal body could recognise it and
     /// `fallback` says that equal bodies are different deliveries.
-    pub fn of(source: &str, verdict: &Verdict, body: &[u8], fallback: bool) -> Option<Self> {
+    pub(crate) fn of(source: &str, verdict: &Verdict, body: &[u8], fallback: bool) -> Option<Self> {
         let sender_id = match verdict {
             Verdict::Accept { sender_id, .. } => sender_id,
             Verdict::Quarantine(unparsable) => &unparsable.sender_id,
@@ -219,7 +219,7 @@ impl DedupeKey {
     }
 
     /// Whether the body's digest stands in for a missing id.
-    pub fn is_fallback(&self) -> bool {
+    pub(crate) fn is_fallback(&self) -> bool {
         self.fallback
     }
 

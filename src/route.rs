@@ -96,6 +96,7 @@ impl Default for RetryPolicy {
 
 /// Which sources a route listens to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SourceFilter {
     /// Every source (`*`).
     Any,

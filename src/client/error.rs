@@ -61,7 +61,7 @@ pub enum ClientError {
         /// What was called.
         call: String,
         /// What happened.
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The vendor points elsewhere. Redirects are not followed: they would take the credentials along.
     #[error(
@@ -118,7 +118,7 @@ pub enum ClientError {
     },
     /// The HTTP client can't be made: there is something wrong with TLS on this machine.
     #[error("the HTTP client can't be made")]
-    Setup(#[source] reqwest::Error),
+    Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ClientError {

@@ -42,7 +42,7 @@ impl Transport {
     ) -> Result<Self, ClientError> {
         Ok(Self {
             dialect,
-            client: outbound::http_client(|builder| builder.gzip(true)).map_err(ClientError::Setup)?,
+            client: outbound::http_client(|builder| builder.gzip(true)).map_err(|error| ClientError::Setup(error.into()))?,
             base: address::base(base, path, &options)?,
             proof,
             throttle: Throttle::new(options.parallel, dialect.pace(), SystemTimer.instant()),
@@ -149,7 +149,7 @@ impl Transport {
         // Its URL may hold a secret.
         let no_answer = |error: reqwest::Error| ClientError::NoAnswer {
             call: call.to_owned(),
-            source: error.without_url(),
+            source: error.without_url().into(),
         };
         let mut response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 /// Everything that is wrong with a configuration: all of it, not only the first error.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ConfigError {
     /// The file that was read, if it was one.
     pub file: Option<PathBuf>,

@@ -34,7 +34,7 @@ const BACK_OFF: Duration = Duration::from_millis(20);
 /// The end goes in steps. Every reply says `Connection: close`, and for a moment connections are still taken in, so
 /// that a sender on a kept-alive one is told before it is closed under its request. Then no more are accepted: what
 /// is in the backlog of an inherited listener waits for the successor, what is in that of our own is still answered.
-/// Requests under way have [`shutdown_grace`](super::Limits::shutdown_grace).
+/// Requests under way have [`shutdown_grace`](super::IngressContext::shutdown_grace).
 pub(crate) async fn serve(listener: Listener, ingress: Ingress, shutdown: impl Future<Output = ()>) {
     let (server, mut all_ended) = Server::new(ingress);
     let mut shutdown = pin!(shutdown);
@@ -62,7 +62,7 @@ pub(crate) async fn serve(listener: Listener, ingress: Ingress, shutdown: impl F
     }
     drop(listener);
     server.command_all(Order::Yield);
-    let grace = server.ingress.shared().limits.shutdown_grace;
+    let grace = server.ingress.shared().shutdown_grace;
     let Server { open, alive, .. } = server;
     drop(alive);
     if timeout(grace, all_ended.recv()).await.is_err() {

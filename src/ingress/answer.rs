@@ -6,7 +6,7 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -51,6 +51,8 @@ pub(crate) struct IngressContext {
     pub(crate) refused: Arc<RefusedLog>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
+    /// How long requests under way may take to end once a shutdown has begun.
+    pub(crate) shutdown_grace: Duration,
 }
 
 /// Answers senders' requests. Cheap to clone.
@@ -72,6 +74,7 @@ pub(super) struct Shared {
     clock: Arc<dyn Clock>,
     room: Room,
     pub(super) limits: Limits,
+    pub(super) shutdown_grace: Duration,
 }
 
 /// Why a request is turned away. The sender gets to know the status only.
@@ -83,7 +86,8 @@ struct TurnedAway {
 
 impl Ingress {
     pub(crate) fn new(context: IngressContext) -> Self {
-        let IngressContext { sources, routes, store, ids, metrics, live, refused, clock, limits } = context;
+        let IngressContext { sources, routes, store, ids, metrics, live, refused, clock, limits, shutdown_grace } =
+            context;
         let inlet =
             |(name, source): (&Arc<str>, &Source)| Inlet::new(name, source, &routes, limits.margin, &metrics);
         Self(Arc::new(Shared {
@@ -98,6 +102,7 @@ impl Ingress {
             clock,
             room: Room::new(limits.buffered_bytes),
             limits,
+            shutdown_grace,
         }))
     }
 

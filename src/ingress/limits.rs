@@ -29,8 +29,6 @@ pub struct Limits {
     pub connections: usize,
     /// What is kept of each deadline for the reply's way back. Never more than a quarter of the deadline. 100 ms.
     pub margin: Duration,
-    /// How long requests under way may take to end once a shutdown has begun. 25 s.
-    pub shutdown_grace: Duration,
 }
 
 impl Default for Limits {
@@ -44,7 +42,6 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(75),
             connections: 10_000,
             margin: Duration::from_millis(100),
-            shutdown_grace: Duration::from_secs(25),
         }
     }
 }

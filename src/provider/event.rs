@@ -41,6 +41,7 @@ impl FromEvent for Bytes {
 /// Why an event's data can't be read as a type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the data of this `{kind}` event can't be read as {expected}: {reason}")]
+#[non_exhaustive]
 pub struct EventError {
     /// The event's kind.
     pub kind: String,

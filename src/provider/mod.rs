@@ -51,7 +51,7 @@ use crate::clock::Timestamp;
 /// ```
 /// use doorbell::{
 ///     clock::Timestamp,
-///     provider::{Parsed, ParsedEvent, Provider, Refusal, Request, Secrets, SenderId, Slices, Unparsable, Verdict},
+///     provider::{Parsed, ParsedEvent, Provider, Refusal, Request, Secrets, SenderId, Unparsable, Verdict},
 /// };
 /// use http::{HeaderMap, HeaderValue};
 ///
@@ -86,10 +86,9 @@ use crate::clock::Timestamp;
 ///             // The same on each of its retries. No signature covers the body.
 ///             sender_id: text("id").map(|value| SenderId { value, signed: false }),
 ///             events: vec![ParsedEvent {
-///                 kind: kind.to_lowercase(),
 ///                 subject: text("parcel").map(|number| format!("parcel/{number}")),
 ///                 occurred_at: text("at").and_then(|at| Timestamp::parse_rfc3339(&at)),
-///                 data: Slices::WHOLE,
+///                 ..ParsedEvent::new(kind.to_lowercase())
 ///             }],
 ///         })
 ///     }
@@ -250,6 +249,7 @@ impl From<Result<Parsed, Unparsable>> for Verdict {
 
 /// What [`Provider::parse`] read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Parsed {
     /// Events to process.
     Events {
@@ -273,6 +273,13 @@ pub struct SenderId {
 }
 
 /// One unit of work inside a delivery.
+///
+/// ```
+/// use doorbell::provider::ParsedEvent;
+///
+/// let sent = ParsedEvent { subject: Some("parcel/4711".into()), ..ParsedEvent::new("parcel.sent") };
+/// assert!(sent.data.is_whole() && sent.occurred_at.is_none());
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParsedEvent {
     /// `<entity>.<action>` in lower case for the four vendors, the sender's own type for the generic family.
@@ -286,6 +293,13 @@ pub struct ParsedEvent {
     /// Which parts of the body are this event's data.
     #[serde(default, skip_serializing_if = "Slices::is_whole")]
     pub data: Slices,
+}
+
+impl ParsedEvent {
+    /// An event of this kind whose data is the whole body.
+    pub fn new(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), subject: None, occurred_at: None, data: Slices::WHOLE }
+    }
 }
 
 /// Which parts of a body, put together in order, are an event's data. The default is the whole body.
@@ -354,7 +368,7 @@ impl Default for Profile {
 pub struct Reply {
     /// The status.
     pub status: StatusCode,
-    /// The body, and its content type; empty for none.
+    /// The body, which is JSON; empty for none.
     pub body: &'static str,
 }
 
@@ -427,6 +441,7 @@ impl Refusal {
 /// Why the body of a proved request can't be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
+#[non_exhaustive]
 pub struct Unparsable {
     /// The reason, in words.
     pub reason: String,

@@ -10,6 +10,7 @@ use super::{Secret, Secrets, named::named};
 
 /// The hash function of an HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Algorithm {
     /// SHA-1. Still sound inside an HMAC; for old senders only.
     Sha1,
@@ -70,6 +71,7 @@ named!(Algorithm, "a hash function", { Sha1 => "sha1", Sha256 => "sha256", Sha51
 
 /// How a digest is written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Encoding {
     /// Hexadecimal digits, all in lower or all in upper case.
     #[default]
@@ -106,6 +108,7 @@ named!(Encoding, "an encoding", { Hex => "hex", Base64 => "base64" });
 /// How a configured secret becomes the key. It is a setting and never guessed: `whsec_…` means one thing to
 /// Standard Webhooks and another to Stripe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum KeyDecoding {
     /// The secret's text itself, in UTF-8.
     #[default]
@@ -151,6 +154,7 @@ named!(KeyDecoding, "a way to read keys", { Utf8 => "utf8", Hex => "hex", Base64
         KeyDecoding::Whsec => "base64 with padding, after an optional `whsec_`,",
     }
 )]
+#[non_exhaustive]
 pub struct KeyError {
     /// Which of the secrets it is, from 1.
     pub number: usize,

@@ -1,6 +1,7 @@
 #[cfg(feature = "admin")]
 use std::collections::HashMap;
 use std::{
+    fmt,
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
@@ -54,6 +55,16 @@ pub(crate) struct Assembled {
     pub(crate) runner: Arc<Runner>,
     health: Arc<WorkerHealth>,
     closing: store::Closing,
+}
+
+impl<S> fmt::Debug for Builder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("sources", &self.sources)
+            .field("routes", &self.routes.iter().map(|pending| &pending.route).collect::<Vec<_>>())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Makes a route's handler, once there are a state and the means for it.
@@ -196,7 +207,6 @@ impl<S> Builder<S> {
     pub fn shutdown_times(mut self, drain: Duration, grace: Duration) -> Self {
         self.settings.drain = drain;
         self.settings.shutdown_grace = grace;
-        self.settings.limits.shutdown_grace = grace;
         self
     }
 
@@ -366,6 +376,7 @@ impl Builder<()> {
             refused: refused.clone(),
             clock: clock.clone(),
             limits: settings.limits.clone(),
+            shutdown_grace: settings.shutdown_grace,
         });
         let health = Arc::new(WorkerHealth::default());
         let draining = Arc::new(AtomicBool::new(false));
@@ -445,7 +456,8 @@ impl Assembled {
 
 fn means(settings: &Settings) -> Result<Means, BuildError> {
     Ok(Means {
-        client: HttpClient::new(settings.clock.clone())?,
+        client: HttpClient::new(settings.clock.clone())
+            .map_err(|error| BuildError::HttpClient(error.into()))?,
         #[cfg(feature = "redis")]
         clock: settings.clock.clone(),
         #[cfg(feature = "redis")]

@@ -1,4 +1,4 @@
-use std::{io, net::SocketAddr};
+use std::{error::Error, io, net::SocketAddr};
 
 use crate::{journal::OpenError, target::TargetError};
 
@@ -72,7 +72,7 @@ pub enum BuildError {
     Random(String),
     /// The client for HTTP targets can't be made.
     #[error("the HTTP client for targets can't be made: {0}")]
-    HttpClient(#[from] reqwest::Error),
+    HttpClient(#[source] Box<dyn Error + Send + Sync>),
 }
 
 /// Why a receiver can't serve.

@@ -23,10 +23,11 @@ use std::sync::Arc;
 
 #[cfg(feature = "redis")]
 pub use self::redis_stream::RedisStreamTarget;
+pub(crate) use self::http::HttpClient;
 pub use self::{
     breaker::BreakerSettings,
     exec::ExecTarget,
-    http::{HttpClient, HttpHandler, HttpOptions, HttpTarget},
+    http::{HttpOptions, HttpTarget},
     log::LogTarget,
     rate::Rate,
 };
@@ -88,11 +89,6 @@ impl Target {
     /// Writes a line about each job into the log.
     pub const fn log() -> Self {
         Self::Log(LogTarget)
-    }
-
-    /// Whether [`Target::Http`] is what it is, so that someone has to make an [`HttpClient`].
-    pub const fn needs_http(&self) -> bool {
-        matches!(self, Self::Http(_))
     }
 
     /// The handler that this target is.

@@ -14,6 +14,7 @@ use crate::{
 
 /// A message with fixed content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Sample {
     /// Kladana: an order was updated.
     Kladana,

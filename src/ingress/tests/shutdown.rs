@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::support::{Client, Harness, LONG, good};
-use crate::ingress::Limits;
 
 #[tokio::test]
 async fn a_request_under_way_ends_before_the_server_does() {
@@ -67,8 +66,7 @@ async fn who_has_connected_is_still_answered() {
 
 #[tokio::test]
 async fn what_does_not_end_within_the_grace_is_cut_off() {
-    let limits = Limits { shutdown_grace: Duration::from_millis(50), ..Limits::default() };
-    let mut harness = Harness::with(limits, []);
+    let mut harness = Harness::with_grace(Duration::from_millis(50));
     let gate = harness.gate();
     let mut client = harness.connect().await;
     client.write(&good("a")).await;

@@ -210,9 +210,24 @@ impl Harness {
         Self::on(Listener::bind(([127, 0, 0, 1], 0).into()).unwrap(), limits, more)
     }
 
+    /// One whose requests under way have this long to end.
+    pub(in crate::ingress) fn with_grace(shutdown_grace: Duration) -> Self {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self::begin(listener, Limits::default(), shutdown_grace, [])
+    }
+
     pub(in crate::ingress) fn on(
         listener: Listener,
         limits: Limits,
+        more: impl IntoIterator<Item = (&'static str, Source)>,
+    ) -> Self {
+        Self::begin(listener, limits, Duration::from_secs(25), more)
+    }
+
+    fn begin(
+        listener: Listener,
+        limits: Limits,
+        shutdown_grace: Duration,
         more: impl IntoIterator<Item = (&'static str, Source)>,
     ) -> Self {
         let (begun_sender, begun) = mpsc::unbounded_channel();
@@ -241,6 +256,7 @@ impl Harness {
             refused: refused.clone(),
             clock: Arc::new(ManualClock::at(Timestamp::from_seconds(1_767_168_200))),
             limits,
+            shutdown_grace,
         });
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -121,7 +121,7 @@ impl Sqlite {
         let checkpointer = Checkpointer::start(open::open_checkpointer(&slot)?).map_err(io_error)?;
         let health = Arc::new(Mutex::new(Health { trouble: None, warning: None }));
         let (commands, received) = channel();
-        let database = |source| OpenError::Database { path: slot.database.clone(), source };
+        let database = |source| OpenError::database(&slot.database, source);
         let writer =
             Writer::start(received, connection, slot.clone(), options, clock, health.clone(), checkpointer)
                 .map_err(database)?;

@@ -1,6 +1,7 @@
 //! The data folder: one process at a time, files that only their owner reads, connections that fsync.
 
 use std::{
+    error::Error,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
@@ -88,7 +89,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: rusqlite::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The file system or the build does not keep the promise that a commit is on disk.
     #[error("{path}: {pragma} is {found}, but must be {expected}: a commit would not be durable here")]
@@ -102,6 +103,12 @@ pub enum OpenError {
         /// What it must be.
         expected: &'static str,
     },
+}
+
+impl OpenError {
+    pub(super) fn database(path: &Path, source: rusqlite::Error) -> Self {
+        Self::Database { path: path.to_owned(), source: source.into() }
+    }
 }
 
 /// One slot of the data folder, locked for this process until it is dropped.
@@ -189,7 +196,7 @@ impl Slot {
 /// Opens the file for writing, brings it up to date, and makes sure that its commits are durable.
 pub(super) fn open_writer(slot: &Slot) -> Result<Connection, OpenError> {
     let path = &slot.database;
-    let database = |source| OpenError::Database { path: path.clone(), source };
+    let database = |source| OpenError::database(path, source);
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0)).map_err(
         |source| match source.sqlite_error_code() {
@@ -224,7 +231,7 @@ pub(super) fn open_reader(slot: &Slot) -> Result<Connection, OpenError> {
     let connection = connect(&slot.database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection
         .pragma_update(None, "query_only", true)
-        .map_err(|source| OpenError::Database { path: slot.database.clone(), source })?;
+        .map_err(|source| OpenError::database(&slot.database, source))?;
     Ok(connection)
 }
 
@@ -273,7 +280,7 @@ pub(super) fn prove(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
-    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let database = |source| OpenError::database(path, source);
     let connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(database)?;
     connection.busy_timeout(Duration::from_secs(5)).map_err(database)?;

@@ -6,6 +6,7 @@ use crate::provider::{Request, SettingError, json};
 
 /// Where in a request something stands: `header:X-Event-Id` or `json:/data/id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Field {
     /// In a header.
     Header(HeaderName),
@@ -79,6 +80,7 @@ impl fmt::Display for Pointer {
 /// Where the signed time stands, in whole seconds since 1970: `header:X-Timestamp`, or `signature:t` for an item
 /// `t=…` in the signature's own header.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TimestampSource {
     /// In a header of its own.
     Header(HeaderName),

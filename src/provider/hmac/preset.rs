@@ -16,6 +16,7 @@ use crate::provider::{Encoding, KeyDecoding, named::named};
 /// | `standard-webhooks` | `header = "webhook-signature", encoding = "base64", separator = " ", prefix = "v1,", key = "whsec", signed = "{id}.{timestamp}.{body}", timestamp = "header:webhook-timestamp"` | `header:webhook-id` | `json:/type` |
 /// | `svix` | the same with `svix-*`, else with `webhook-*` | `header:svix-id` | `json:/type` |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Preset {
     /// GitHub. Kinds are its event names (`push`), without the action.
     Github,

@@ -14,7 +14,7 @@ use crate::{
 /// It follows no redirects, and takes no proxy from the environment: it calls what was configured, nothing else. It
 /// speaks HTTP/1.1, over TLS with the certificates that the machine trusts.
 #[derive(Debug, Clone)]
-pub struct HttpClient {
+pub(crate) struct HttpClient {
     client: Client,
     clock: Arc<dyn Clock>,
 }
@@ -27,7 +27,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// TLS can't be set up.
-    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
         Ok(Self { client: outbound::http_client(|builder| builder)?, clock })
     }
 

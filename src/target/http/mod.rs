@@ -11,7 +11,7 @@ use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use reqwest::Url;
 
-pub use self::client::HttpClient;
+pub(crate) use self::client::HttpClient;
 use self::{
     reply::{Reply, Settled},
     signing::SigningKeys,
@@ -100,7 +100,7 @@ impl HttpTarget {
     }
 
     /// The handler that posts over `client`.
-    pub fn into_handler(self, client: &HttpClient) -> HttpHandler {
+    pub(super) fn into_handler(self, client: &HttpClient) -> HttpHandler {
         HttpHandler(Arc::new(Endpoint {
             origin: self.url.origin().ascii_serialization(),
             url: self.url,
@@ -119,7 +119,7 @@ impl fmt::Debug for HttpTarget {
 
 /// An [`HttpTarget`] with the client that it posts over.
 #[derive(Clone)]
-pub struct HttpHandler(Arc<Endpoint>);
+pub(super) struct HttpHandler(Arc<Endpoint>);
 
 struct Endpoint {
     url: Url,

@@ -127,7 +127,7 @@ impl Outbox {
         let mut found = None;
         let journal = Sqlite::open_slot(slot, options, clock, |slot, connection| {
             refuse_unended(slot, connection)?;
-            let database = |source| OpenError::Database { path: slot.database.clone(), source };
+            let database = |source| OpenError::database(&slot.database, source);
             found = Some(facts(connection).map_err(database)?);
             relay_reader = Some(open::open_reader(slot)?);
             Ok(())

@@ -43,7 +43,7 @@ pub(in crate::journal::sqlite) fn refuse_unrelayed(
     slot: &Slot,
     connection: &Connection,
 ) -> Result<(), OpenError> {
-    let database = |source| OpenError::Database { path: slot.database.clone(), source };
+    let database = |source| OpenError::database(&slot.database, source);
     let is_there: bool = connection
         .query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'outbox')", [], |row| row.get(0))
         .map_err(database)?;
@@ -64,7 +64,7 @@ pub(in crate::journal::sqlite) fn refuse_unrelayed(
 #[cfg(any(test, feature = "redis"))]
 pub(super) fn refuse_unended(slot: &Slot, connection: &Connection) -> Result<(), OpenError> {
     use crate::journal::JobState::{Queued, Retrying, Running};
-    let database = |source| OpenError::Database { path: slot.database.clone(), source };
+    let database = |source| OpenError::database(&slot.database, source);
     let stats = crate::journal::sqlite::session::read_stats(connection).map_err(database)?;
     match [Queued, Running, Retrying].map(|state| stats.jobs_in(state)).iter().sum() {
         0 => Ok(()),

@@ -43,7 +43,7 @@ impl Writer {
 
     fn try_reopen(&mut self) -> Result<(), open::OpenError> {
         let path = self.slot.database.clone();
-        let database = |source| open::OpenError::Database { path: path.clone(), source };
+        let database = |source| open::OpenError::database(&path, source);
         // The old connection may still hold a lock; it goes first.
         let placeholder = Connection::open_in_memory().map_err(database)?;
         drop(std::mem::replace(&mut self.connection, placeholder));
