@@ -18,6 +18,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// A moment in UTC, in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Prints and serialises as RFC 3339 (`2026-01-23T09:48:17.000Z`).
+///
+/// ```
+/// use doorbell::clock::Timestamp;
+/// use std::time::Duration;
+///
+/// let sent = Timestamp::parse_rfc3339("2026-01-23T12:48:17+03:00").ok_or("no time")?;
+/// assert_eq!(sent.to_string(), "2026-01-23T09:48:17.000Z");
+/// let came = sent.plus(Duration::from_millis(250));
+/// assert_eq!(came.since(sent), Duration::from_millis(250));
+/// assert!(Timestamp::from_seconds(1_767_168_200) < sent);
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
@@ -130,6 +142,17 @@ impl Clock for SystemClock {
 }
 
 /// A clock that stands still until it is moved.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use doorbell::clock::{Clock, ManualClock, Timestamp};
+///
+/// let clock = ManualClock::at(Timestamp::from_seconds(1_767_168_200));
+/// let shared = clock.clone(); // shows the same time
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(shared.now(), Timestamp::from_seconds(1_767_168_260));
+/// ```
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<AtomicI64>);
 

@@ -27,6 +27,16 @@ pub struct EventId(Uuid);
 
 /// A job's id: the `UUIDv5` of its event's id and its route's name. The same over retries and replays, so a handler
 /// can be idempotent by it.
+///
+/// ```
+/// use doorbell::delivery::{EventId, JobId};
+///
+/// let event: EventId = "01a1fc11-6294-7000-8018-26b7610ff7a9".parse()?;
+/// let job: JobId = event.job("stock-to-erp");
+/// assert_eq!(job, event.job("stock-to-erp"));
+/// assert_ne!(job, event.job("stock-to-shop"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(Uuid);

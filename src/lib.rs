@@ -23,7 +23,7 @@
 //! 4. The journal, a file in the data folder, stores the delivery with one job for each event and [`Route`], all in one
 //!    commit. Then the sender gets the reply that it takes for success.
 //! 5. A worker is woken, claims the job, counts the attempt, and
-//! 6. runs your function, a [`Handler`], or a [`target`]: an HTTP endpoint, a command, a Redis stream, the log.
+//! 6. runs your function, a [`Handler`], or a [`target`].
 //!
 //! # Quickstart
 //!
@@ -61,15 +61,39 @@
 //! # }
 //! ```
 //!
-//! [`Receiver::router`] goes into an axum application instead; [`Builder::target`] sends events elsewhere. The
-//! repository's `examples/` run. [`testing`] has a receiver for your tests, which runs your handlers without a network or
-//! waiting, and makes requests as the senders make them.
+//! The repository's `examples/` run.
+//!
+//! # What to use when
+//!
+//! | you want to | use |
+//! |---|---|
+//! | handle events in Rust | a function: [`Builder::on`]. Each of its arguments is a [`FromJob`]: [`Event`], [`Job`], [`State`], … |
+//! | have them handled in another language | a [`target`]: an HTTP endpoint, a command, a Redis stream |
+//! | take deliveries in inside an axum application | [`Receiver::router`] |
+//! | share the work among machines | [`RedisQueue`], and a [`Role`] for each process |
+//! | test your handlers, without a network or waiting | [`testing::TestReceiver`] |
+//! | ask a vendor what has become of what changed | [`client`] |
+//! | only verify, with a queue of your own | [`Verified`] in axum, or [`Provider::verify`](provider::Provider::verify) anywhere |
+//! | write no code at all | the `doorbell` command, and [`doorbell.toml`](config) |
+//!
+//! # Senders
+//!
+//! Each has a guide: how to register the URL, what is verified, what may come, and what a failure costs there.
+//!
+//! - [Poster](provider::poster), [Kladana and `MoySklad`](provider::kladana), [Quable](provider::quable),
+//!   [Shareactor](provider::shareactor)
+//! - [GitHub, Stripe, Shopify, Slack, Svix, Standard Webhooks](provider::hmac), and by a [`Scheme`](provider::hmac::Scheme)
+//!   whoever else signs with an HMAC
+//! - anybody else: implement [`Provider`](provider::Provider)
 //!
 //! # What a handler owes
 //!
 //! To be idempotent by [`Job::id`], which is the same over retries and replays; and not to count on an order: an event
 //! may be handled before an earlier one. [`Job::occurred_at`] and [`Job::received_at`] say when; where it matters, ask
 //! the sender for the current state.
+//!
+//! What it returns decides about its job: `Ok` ends it; an error has it tried again by the route's [`RetryPolicy`], unless
+//! it is a [`HandlerError`] that says otherwise. A panic is an error like any other.
 //!
 //! # Features
 //!
@@ -78,12 +102,19 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | none | [`provider`] with `verify`, [`clock`], [`testing`] |
-//! | `axum` | `Verified`: an axum extractor for those who bring a queue of their own |
+//! | `axum` | [`Verified`]: an axum extractor for those who bring a queue of their own |
 //! | `client` | [`client`]: asks the vendors' APIs what a notification is about |
-//! | `receiver` | the whole way of a delivery: `Receiver`, handlers, targets; `testing::TestReceiver` |
-//! | `redis` | the queue on Redis, shared by many machines |
-//! | `admin` | the admin listener: health, metrics, the JSON API |
-//! | `cli` | `doorbell.toml` and the `doorbell` command |
+//! | `receiver` | the whole way of a delivery: [`Receiver`], handlers, targets; [`testing::TestReceiver`] |
+//! | `redis` | [`RedisQueue`]: the queue on Redis, shared by many machines |
+//! | `admin` | [`Builder::admin`]: health, metrics, the JSON API |
+//! | `cli` | [`config`] for `doorbell.toml`, and the `doorbell` command |
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// What a feature adds is linked to without regard to whether it is on; the published documentation has all of them.
+#![cfg_attr(
+    not(all(feature = "admin", feature = "cli", feature = "client", feature = "redis")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 // In flow order.
 #[cfg(feature = "receiver")]
@@ -168,6 +199,18 @@ pub use self::{
     receiver::{Bound, BuildError, Builder, Queue, Receiver, Role, ServeError},
     route::{Pattern, RetryPolicy, Route, SourceFilter},
     source::Source,
+};
+
+/// What an application shares, and what its handlers hold, goes over threads.
+#[cfg(all(test, feature = "client", feature = "redis"))]
+const _: fn() = || {
+    fn sent<T: Send>() {}
+    fn shared<T: Send + Sync>() {}
+    sent::<Builder>();
+    shared::<(Receiver, Bound, Source, Route, Queue, Limits, target::Target)>();
+    shared::<(Job, Delivery, Attempt, Raw, HandlerError)>();
+    shared::<(client::Kladana, client::Poster, client::Shareactor, client::ClientError)>();
+    shared::<(Verifier, clock::ManualClock, testing::TestReceiver)>();
 };
 
 /// Its code is compiled and run with the other documentation tests.

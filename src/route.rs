@@ -78,6 +78,14 @@ impl From<&str> for Pattern {
 /// uniformly from 0.8 to 1.0 of that.
 ///
 /// The default (23 attempts, 5 s to 6 h) spans at least 52 hours: a target that is down over a weekend loses nothing.
+///
+/// ```
+/// use doorbell::RetryPolicy;
+/// use std::time::Duration;
+///
+/// let impatient = RetryPolicy { max_attempts: 3, max: Duration::from_secs(60), ..RetryPolicy::default() };
+/// assert_eq!(impatient.min, Duration::from_secs(5));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// How many attempts a job gets before it is dead; at least 1.
@@ -95,6 +103,14 @@ impl Default for RetryPolicy {
 }
 
 /// Which sources a route listens to.
+///
+/// ```
+/// use doorbell::{Route, SourceFilter};
+///
+/// let tills = SourceFilter::Named(vec!["cafe".into(), "bar".into()]);
+/// let route = Route { name: "stock".into(), sources: tills, ..Route::new("*", "stock.*") };
+/// assert!(route.wants("bar", "stock.changed") && !route.wants("erp", "stock.changed"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SourceFilter {

@@ -169,6 +169,16 @@ body_message! {
 }
 
 /// Who sends.
+///
+/// ```
+/// use doorbell::{clock::Timestamp, provider::{Hmac, Preset, Provider}, testing::Sender};
+///
+/// let (secret, now) = ("a-made-up-secret", Timestamp::from_seconds(1_767_168_200));
+/// let sender = Sender::of("github").ok_or("no sender of that name")?;
+/// let request = sender.sign(Some(&secret.into()), now, 1, br#"{"ref":"refs/heads/main"}"#.to_vec())?;
+/// assert!(Hmac::preset(Preset::Github, secret)?.verify(&request.as_request(), now).is_ok());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sender {

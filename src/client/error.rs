@@ -146,6 +146,20 @@ impl ClientError {
 }
 
 /// `None` for what is not there, so that a handler can say what that means to it.
+///
+/// ```no_run
+/// # async fn run(kladana: doorbell::client::Kladana, product: doorbell::provider::kladana::EntityRef)
+/// # -> Result<(), doorbell::client::ClientError> {
+/// use doorbell::client::OptionalExt;
+/// use serde_json::Value;
+///
+/// match kladana.fetch::<Value>(&product).await.optional()? {
+///     Some(product) => println!("it is now {}", product["name"]),
+///     None => println!("it is gone"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub trait OptionalExt<T> {
     /// Turns [`ClientError::NotFound`] into `None`.
     ///

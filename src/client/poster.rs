@@ -100,6 +100,15 @@ impl Poster {
     /// For the others Poster documents no method that takes the notification's id; `stock`, `client_ewallet` and
     /// `client_payed_sum` bring what has changed in their data.
     ///
+    /// ```no_run
+    /// # async fn run(poster: doorbell::client::Poster, event: doorbell::provider::poster::Event)
+    /// # -> Result<(), doorbell::client::ClientError> {
+    /// let sale: serde_json::Value = poster.fetch(&event).await?;
+    /// println!("receipt {}: {}", event.object_id, sale["payed_sum"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::NotFound`] if it is gone, which [`optional`](super::OptionalExt::optional) makes `None`;
     /// [`ClientError::Unusable`] for an object that is not in the table.

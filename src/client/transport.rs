@@ -42,7 +42,8 @@ impl Transport {
     ) -> Result<Self, ClientError> {
         Ok(Self {
             dialect,
-            client: outbound::http_client(|builder| builder.gzip(true)).map_err(|error| ClientError::Setup(error.into()))?,
+            client: outbound::http_client(|builder| builder.gzip(true))
+                .map_err(|error| ClientError::Setup(error.into()))?,
             base: address::base(base, path, &options)?,
             proof,
             throttle: Throttle::new(options.parallel, dialect.pace(), SystemTimer.instant()),

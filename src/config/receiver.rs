@@ -15,6 +15,21 @@ use crate::{
 impl Config {
     /// A receiver's builder with all that the configuration says; `token` opens the admin API.
     ///
+    /// ```
+    /// use doorbell::config::Config;
+    ///
+    /// let text = r#"
+    ///     [[source]]
+    ///     name = "cafe"
+    ///     provider = "poster"
+    ///     secret = "${POSTER_SECRET}"
+    /// "#;
+    /// let config = Config::parse(text, |name| std::env::var(name).ok().or(Some("made up".into())), |path| std::fs::read_to_string(path))?;
+    /// // What the file says, and more than it can say.
+    /// let builder = config.builder("an admin token")?.on("cafe", "stock.*", async || -> Result<(), doorbell::HandlerError> { Ok(()) });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// A target that can't be made of what the configuration says, with its route's name.
     pub fn builder(&self, token: impl Into<Secrets>) -> Result<Builder<()>, RouteError> {

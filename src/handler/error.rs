@@ -5,14 +5,24 @@ use std::{error::Error, fmt, time::Duration};
 /// `?` turns any error into [`Retry`](Self::Retry) by the route's own schedule:
 ///
 /// ```
-/// # use doorbell::HandlerError;
+/// use std::time::Duration;
+///
+/// use doorbell::HandlerError;
+///
 /// async fn stock_changed(level: &str) -> Result<(), HandlerError> {
-///     let level: f64 = level.parse()?;              // tried again later
+///     let level: f64 = level.parse()?; // tried again by the route's schedule
 ///     if level < 0.0 {
 ///         return Err(HandlerError::discard("no negative stock here")); // never again
 ///     }
+///     if level > 1e6 {
+///         return Err(HandlerError::dead("more than there can be")); // never again by itself: someone has to look at it
+///     }
+///     if is_being_counted().await {
+///         return Err(HandlerError::retry_after(Duration::from_secs(600), "the stock is being counted"));
+///     }
 ///     Ok(())
 /// }
+/// # async fn is_being_counted() -> bool { false }
 /// ```
 ///
 /// Errors of the vendors' [clients](crate::client) say more about themselves: a wait that the vendor asked for is kept,

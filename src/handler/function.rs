@@ -49,6 +49,24 @@ pub trait FromJob<S>: Sized {
 
 /// The event, read as `T`: a provider's own type such as [`poster::Event`](crate::provider::poster::Event), or
 /// [`serde_json::Value`]. Data that is no `T` makes the job a dead letter at once.
+///
+/// ```
+/// use doorbell::{Event, HandlerError, provider::poster::{Object, Event as Notification}};
+/// use serde_json::Value;
+///
+/// async fn changed(Event(event): Event<Notification>) -> Result<(), HandlerError> {
+///     if event.object == Object::Product {
+///         println!("product {} was {}", event.object_id, event.action);
+///     }
+///     Ok(())
+/// }
+///
+/// async fn pushed(event: Event<Value>) -> Result<(), HandlerError> {
+///     println!("a push to {}", event["ref"]);
+///     Ok(())
+/// }
+/// # let builder = doorbell::Receiver::builder::<()>().on("cafe", "product.*", changed).on("repo", "push", pushed);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Event<T>(pub T);
 
@@ -67,6 +85,16 @@ impl<S, T: FromEvent> FromJob<S> for Event<T> {
 }
 
 /// The event's data in the vendor's own shape, to the byte as it came.
+///
+/// ```
+/// use doorbell::{Delivery, HandlerError, Raw};
+///
+/// async fn keep(Raw(data): Raw, delivery: Delivery) -> Result<(), HandlerError> {
+///     tokio::fs::write(format!("archive/{}.json", delivery.id), data).await?;
+///     Ok(())
+/// }
+/// # let builder = doorbell::Receiver::builder::<()>().on("*", "*", keep);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Raw(pub Bytes);
 

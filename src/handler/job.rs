@@ -8,6 +8,25 @@ use crate::{
 };
 
 /// One attempt at one event for one route: all that a handler gets to know.
+///
+/// ```
+/// use std::{collections::HashSet, sync::{Arc, Mutex}};
+///
+/// use doorbell::{Event, HandlerError, Job, State, delivery::JobId};
+/// use serde_json::Value;
+///
+/// /// In the place of a table whose primary key is the job's id.
+/// type Booked = Arc<Mutex<HashSet<JobId>>>;
+///
+/// async fn book(sale: Event<Value>, job: Job, booked: State<Booked>) -> Result<(), HandlerError> {
+///     // In one transaction with what the handler changes, so that a job that runs twice takes effect once.
+///     if booked.lock().unwrap().insert(job.id) {
+///         println!("{} at {}: {}", job.kind, job.occurred_at.unwrap_or(job.received_at), *sale);
+///     }
+///     Ok(())
+/// }
+/// # let builder = doorbell::Receiver::builder().on("cafe", "transaction.*", book).with_state(Booked::default());
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Job {
@@ -69,6 +88,20 @@ impl Job {
 }
 
 /// Which attempt at a job this is.
+///
+/// ```
+/// use doorbell::{Attempt, HandlerError, Raw};
+///
+/// async fn import(Raw(data): Raw, attempt: Attempt) -> Result<(), HandlerError> {
+///     let imported = try_to(&data).await;
+///     if imported.is_err() && attempt.is_last() {
+///         eprintln!("given up after {} attempts", attempt.number);
+///     }
+///     Ok(imported?)
+/// }
+/// # async fn try_to(_: &[u8]) -> std::io::Result<()> { Ok(()) }
+/// # let builder = doorbell::Receiver::builder::<()>().on("*", "*", import);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {

@@ -86,8 +86,18 @@ struct TurnedAway {
 
 impl Ingress {
     pub(crate) fn new(context: IngressContext) -> Self {
-        let IngressContext { sources, routes, store, ids, metrics, live, refused, clock, limits, shutdown_grace } =
-            context;
+        let IngressContext {
+            sources,
+            routes,
+            store,
+            ids,
+            metrics,
+            live,
+            refused,
+            clock,
+            limits,
+            shutdown_grace,
+        } = context;
         let inlet =
             |(name, source): (&Arc<str>, &Source)| Inlet::new(name, source, &routes, limits.margin, &metrics);
         Self(Arc::new(Shared {

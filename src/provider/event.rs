@@ -14,6 +14,27 @@ use super::json;
 /// of your own, implement it by way of [`serde_json::from_slice`].
 ///
 /// These types are for reading. To keep an event, keep its bytes: they are what the sender wrote, to the last digit.
+///
+/// ```
+/// use doorbell::provider::{EventError, FromEvent};
+/// use serde::Deserialize;
+///
+/// #[derive(Debug, Deserialize)]
+/// struct Push {
+///     r#ref: String,
+/// }
+///
+/// impl FromEvent for Push {
+///     fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
+///         serde_json::from_slice(data).map_err(|error| EventError::new(kind, "a push", error))
+///     }
+/// }
+///
+/// assert_eq!(Push::from_event("push", br#"{"ref":"refs/heads/main","forced":false}"#)?.r#ref, "refs/heads/main");
+/// let error = Push::from_event("push", b"{}").unwrap_err();
+/// assert!(error.to_string().starts_with("the data of this `push` event can't be read as a push: missing field `ref`"));
+/// # Ok::<(), EventError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "an event can't be read as `{Self}`",
     note = "take a vendor's own type, `serde_json::Value` or `Bytes`, or implement `FromEvent` for yours"

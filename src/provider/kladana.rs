@@ -31,6 +31,24 @@ use crate::clock::Timestamp;
 /// Kladana, and `MoySklad`, which sends the same.
 ///
 /// It signs nothing, so the secret stands in the URL that it was given; a user agent proves nothing.
+///
+/// ```
+/// use doorbell::{clock::Timestamp, provider::{Kladana, Provider, Refusal, Request, Verdict}};
+///
+/// let body = br#"{"events":[{"meta":{"type":"product",
+///     "href":"https://api.kladana.com/api/remap/1.2/entity/product/75c8aa10-db16-11eb-0a80-0d0000000001"},
+///     "action":"UPDATE","accountId":"3c1d6a52-7b40-11ee-0a80-0f4400021c77"}]}"#;
+/// let (headers, now) = (http::HeaderMap::new(), Timestamp::from_seconds(1_767_168_000));
+/// let request = Request { query: Some("requestId=e5a1d0b2"), ..Request::new(&headers, body) };
+/// assert!(matches!(Kladana::new().verify(&request, now), Err(Refusal::MissingProof(_))));
+///
+/// // Whoever took the request has compared the secret in its path, as a receiver does.
+/// let request = Request { path_secret_matched: true, ..request };
+/// let Verdict::Accept { events, .. } = Kladana::new().verify(&request, now)? else { panic!() };
+/// assert_eq!(events[0].kind, "product.update");
+/// assert_eq!(events[0].subject.as_deref(), Some("product/75c8aa10-db16-11eb-0a80-0d0000000001"));
+/// # Ok::<(), Refusal>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Kladana {
     insecure: bool,

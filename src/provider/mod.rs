@@ -189,6 +189,16 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
 }
 
 /// What a provider looks at: one HTTP request, its body as it came.
+///
+/// ```
+/// use doorbell::provider::Request;
+/// use http::{HeaderMap, HeaderName, HeaderValue};
+///
+/// let headers = HeaderMap::from_iter([(HeaderName::from_static("x-event-id"), HeaderValue::from_static("7"))]);
+/// let request = Request { query: Some("requestId=a%20b"), ..Request::new(&headers, b"{}") };
+/// assert_eq!(request.header("X-Event-Id"), Some("7"));
+/// assert_eq!(request.query_value("requestId").as_deref(), Some("a b"));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The query string, without its question mark and still percent-encoded.
@@ -303,6 +313,16 @@ impl ParsedEvent {
 }
 
 /// Which parts of a body, put together in order, are an event's data. The default is the whole body.
+///
+/// ```
+/// use bytes::Bytes;
+/// use doorbell::provider::Slices;
+///
+/// let body = Bytes::from_static(br#"{"events":[{"id":1},{"id":2}]}"#);
+/// // The notification with its second event alone, to the byte as it came.
+/// assert_eq!(Slices::parts([0..11, 20..30]).of(&body), r#"{"events":[{"id":2}]}"#);
+/// assert_eq!(Slices::WHOLE.of(&body), body);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slices(Vec<(usize, usize)>);
 
@@ -338,6 +358,16 @@ impl Slices {
 }
 
 /// What a provider's sender expects of a receiver.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use doorbell::provider::{Profile, Reply};
+///
+/// let mut profile = Profile::default();
+/// profile.deadline = Duration::from_secs(3);
+/// profile.success = Reply::json(r#"{"received":true}"#);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Profile {

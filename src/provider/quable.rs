@@ -27,6 +27,20 @@ use crate::clock::Timestamp;
 ///
 /// It signs nothing. It sends a fixed `Authorization` value where one is configured at its end; else the secret
 /// stands in the URL that it was given.
+///
+/// ```
+/// use doorbell::{clock::Timestamp, provider::{Provider, Quable, Refusal, Request, Verdict}};
+/// use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
+///
+/// let body = br#"{"uuid":"0d6f1c52-3b1e-4a76-9c55-9d0a6c1e7f01","code":"document.update",
+///     "resource":{"code":"sku_blue_shirt","type":"document"}}"#;
+/// let quable = Quable::new("Bearer a-made-up-secret");
+/// let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static("Bearer a-made-up-secret"))]);
+/// let verdict = quable.verify(&Request::new(&headers, body), Timestamp::from_seconds(1_767_168_000))?;
+/// let Verdict::Accept { events, .. } = verdict else { panic!("{verdict:?}") };
+/// assert_eq!((events[0].kind.as_str(), events[0].subject.as_deref()), ("document.update", Some("document/sku_blue_shirt")));
+/// # Ok::<(), Refusal>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Quable {
     proof: Proof,

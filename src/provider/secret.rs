@@ -7,6 +7,14 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
 /// One shared secret. Prints as `[REDACTED]`; its memory is wiped when it is dropped.
+///
+/// ```
+/// use doorbell::provider::Secret;
+///
+/// let secret = Secret::from("5d8e1c0f47a94b62");
+/// assert_eq!(format!("{secret:?}"), "[REDACTED]");
+/// assert_eq!(secret.expose(), b"5d8e1c0f47a94b62");
+/// ```
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
 

@@ -32,6 +32,19 @@ const ALGORITHM: Algorithm = Algorithm::Sha256;
 /// `X-Share-Signature`. None of this is published, so a right secret in the path stands in for a signature that is
 /// not there: a guessed header must not cost you every event on the first day. Once you know the header, set
 /// [`require_signature`](Self::require_signature). A signature that is there and wrong is refused in any case.
+///
+/// ```
+/// use doorbell::{Source, provider::{Encoding, Shareactor}};
+///
+/// // At first: a right path secret will do where there is no signature.
+/// let shop = Source::new(Shareactor::new("a-made-up-secret")).path_secret("0f1e2d3c4b5a");
+/// // Once you have seen how it signs.
+/// let signed = Shareactor::new(["orders' secret", "invoices' secret"])
+///     .header("x-kvass-signature".parse()?)
+///     .encoding(Encoding::Hex)
+///     .require_signature(true);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Shareactor {
     secrets: Secrets,

@@ -5,6 +5,19 @@ use http::{HeaderMap, Method, header::InvalidHeaderValue};
 use super::{Request, SchemeError};
 
 /// A request, ready to be sent or verified.
+///
+/// ```
+/// use doorbell::{clock::Timestamp, provider::{Hmac, Preset, Provider}};
+///
+/// let github = Hmac::preset(Preset::Github, "a-made-up-secret")?;
+/// let now = Timestamp::from_seconds(1_767_168_200);
+/// let mut request = github.sign_request("7", now, br#"{"zen":"Design for failure."}"#.to_vec())?;
+/// assert!(github.verify(&request.as_request(), now).is_ok());
+///
+/// request.body.push(b' ');
+/// assert!(github.verify(&request.as_request(), now).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SignedRequest {
     /// The method: always `POST` as yet.

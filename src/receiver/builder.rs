@@ -29,6 +29,58 @@ use crate::{
 ///
 /// `S` is the state that handlers take with [`State`](crate::State): the builder wants it until
 /// [`with_state`](Self::with_state) has given it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use doorbell::{
+///     Event, HandlerError, Job, Limits, Receiver, RetryPolicy, Route, Source, State,
+///     provider::{Kladana, Poster, poster::Stock},
+///     target::{HttpOptions, Target},
+/// };
+///
+/// #[derive(Clone)]
+/// struct Shop;
+///
+/// async fn stock_changed(stock: Event<Stock>, _shop: State<Shop>) -> Result<(), HandlerError> {
+///     println!("item {}: {} left", stock.element_id, stock.value_absolute);
+///     Ok(())
+/// }
+///
+/// async fn anything_else(job: Job) -> Result<(), HandlerError> {
+///     Err(HandlerError::discard(format!("{} is of no use here", job.kind)))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// let receiver = Receiver::builder()
+///     // Who sends,
+///     .source("cafe", Poster::new("a-made-up-secret"))
+///     .source("erp", Source::new(Kladana::new()).path_secret("0f1e2d3c4b5a"))
+///     // what is done about it: by a function, and how its failures are retried,
+///     .on("cafe", "stock.*", stock_changed)
+///     .named("stock-to-shop")
+///     .retry(RetryPolicy { max_attempts: 10, ..RetryPolicy::default() })
+///     .timeout(Duration::from_secs(10))
+///     // by something else, over HTTP,
+///     .target(Route::new("erp", "product.*"), Target::http("http://127.0.0.1:3000/hooks", HttpOptions::default())?)
+///     // and by whoever takes the rest;
+///     .fallback(anything_else)
+///     // how all of it is run.
+///     .data_dir(folder)
+///     .limits(Limits { body_bytes: 4 << 20, ..Limits::default() })
+///     .concurrency(16)
+///     .retention(Some(Duration::from_secs(7 * 24 * 3600)), None)
+///     .shutdown_times(Duration::ZERO, Duration::from_secs(10))
+///     .with_state(Shop)
+///     .build()
+///     .await?;
+/// # receiver.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct Builder<S = ()> {
     sources: Vec<(String, Source)>,
@@ -85,6 +137,20 @@ impl<S> Builder<S> {
     ///
     /// The route that this makes is named `source:pattern`; [`named`](Self::named), [`retry`](Self::retry) and
     /// [`timeout`](Self::timeout) after it change that route.
+    ///
+    /// ```
+    /// use doorbell::{Event, HandlerError, Job, Receiver};
+    /// use serde_json::Value;
+    ///
+    /// async fn pushed(event: Event<Value>, job: Job) -> Result<(), HandlerError> {
+    ///     println!("{}: attempt {} at {}", event["ref"], job.attempt.number, job.id);
+    ///     Ok(())
+    /// }
+    ///
+    /// let builder = Receiver::builder::<()>()
+    ///     .on("repo", "push", pushed)
+    ///     .on("*", "order.*", async |job: Job| -> Result<(), HandlerError> { Ok(println!("{} came in", job.kind)) });
+    /// ```
     pub fn on<F, Args>(self, source: &str, pattern: &str, handler: F) -> Self
     where
         F: HandlerFn<Args, Future: Future<Output = Result<(), HandlerError>> + Send> + Send + Sync + 'static,
@@ -124,6 +190,17 @@ impl<S> Builder<S> {
     }
 
     /// Sends a route's events to a target.
+    ///
+    /// ```
+    /// use doorbell::{Receiver, Route, target::{HttpOptions, Target}};
+    ///
+    /// let mut options = HttpOptions::default();
+    /// options.secrets = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into(); // signs what is posted
+    /// let builder = Receiver::builder::<()>()
+    ///     .target(Route::new("cafe", "stock.*"), Target::http("http://127.0.0.1:3000/hooks", options)?)
+    ///     .named("stock-to-erp");
+    /// # Ok::<(), doorbell::target::TargetError>(())
+    /// ```
     pub fn target(self, route: Route, target: impl Into<Target>) -> Self {
         let target = target.into();
         self.push(route, |_, means| target.into_handler(means))

@@ -114,6 +114,26 @@ impl Receiver {
 
     /// Binds the sockets: the one that a supervisor hands over in `LISTEN_FDS`, or else the configured address.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// use doorbell::{Receiver, provider::Poster};
+    ///
+    /// let receiver = Receiver::builder()
+    ///     .source("cafe", Poster::new("a-made-up-secret"))
+    ///     .listen(([127, 0, 0, 1], 0).into()) // any free port
+    /// #   .data_dir(folder.path())
+    ///     .build()
+    ///     .await?;
+    /// let receiver = receiver.bind().await?;
+    /// println!("POST http://{}/in/cafe", receiver.local_addr()?);
+    /// # let stopped = async {};
+    /// receiver.serve(stopped).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// An address can't be listened on.
     #[cfg_attr(
@@ -153,6 +173,9 @@ impl Receiver {
 
     /// Ends the workers, for a receiver that was mounted by [`router`](Self::router): nothing more is started, what runs
     /// ends within the [grace](Builder::shutdown_times) or is cut off and runs again later.
+    ///
+    /// [`router`](Self::router) shows it in its place. A receiver that is merely dropped tells its workers to stop,
+    /// too, but nobody waits for them: what they have not ended when the process ends runs again.
     pub async fn shutdown(self) {
         self.live.close();
         if let Some(workers) = self.workers {

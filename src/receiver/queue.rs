@@ -13,6 +13,14 @@ use crate::{
 ///
 /// On the embedded queue one process has the journal, so there `Worker` is refused, and what an `Ingress` takes in
 /// waits for a later process that is `All`.
+///
+/// ```
+/// use doorbell::{Receiver, RedisQueue, Role};
+///
+/// // A process that only runs jobs, beside others that take deliveries in.
+/// let worker = Receiver::builder::<()>().queue(RedisQueue::new(["redis://127.0.0.1:6379"])).role(Role::Worker);
+/// assert!(Role::Worker.runs_jobs() && !Role::Worker.takes_in());
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Role {
@@ -38,6 +46,16 @@ impl Role {
 }
 
 /// Where jobs wait for their workers.
+///
+/// ```
+/// use doorbell::{Queue, Receiver, RedisQueue};
+///
+/// let queue = match std::env::var("REDIS_URL") {
+///     Ok(url) => RedisQueue::new([url]).into(),
+///     Err(_) => Queue::Embedded,
+/// };
+/// let builder = Receiver::builder::<()>().queue(queue);
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub enum Queue {

@@ -6,6 +6,15 @@ use std::{
 };
 
 /// When a target counts as dead, and how long it is then left alone.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use doorbell::target::{BreakerSettings, HttpOptions};
+///
+/// let mut options = HttpOptions::default();
+/// options.breaker = BreakerSettings { max_rest: Duration::from_secs(300), ..BreakerSettings::default() };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerSettings {
     /// After this many failures in a row (no connection, no answer in time, a 5xx status) no job is started; 5 by

@@ -21,9 +21,9 @@ mod redis_stream;
 
 use std::sync::Arc;
 
+pub(crate) use self::http::HttpClient;
 #[cfg(feature = "redis")]
 pub use self::redis_stream::RedisStreamTarget;
-pub(crate) use self::http::HttpClient;
 pub use self::{
     breaker::BreakerSettings,
     exec::ExecTarget,
@@ -36,6 +36,18 @@ use crate::handler::SharedHandler;
 use crate::{clock::Clock, journal::Streams};
 
 /// Where a route's jobs go, if not to a function.
+///
+/// ```
+/// use doorbell::{Receiver, Route, target::{HttpOptions, Target}};
+///
+/// let builder = Receiver::builder::<()>()
+///     .target(Route::new("cafe", "stock.*"), Target::http("http://127.0.0.1:3000/hooks", HttpOptions::default())?)
+///     .target(Route::new("erp", "product.*"), Target::exec(["/usr/local/bin/import", "--quiet"])?)
+///     .target(Route::new("*", "*"), Target::log());
+/// # Ok::<(), doorbell::target::TargetError>(())
+/// ```
+///
+/// What each of them offers beyond that is set on its own type: [`HttpOptions`], [`ExecTarget`], [`RedisStreamTarget`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Target {

@@ -6,6 +6,14 @@ use super::TargetError;
 use crate::rate::Pace;
 
 /// How many jobs a second a target takes.
+///
+/// ```
+/// use doorbell::target::{HttpOptions, Rate};
+///
+/// let mut options = HttpOptions::default();
+/// options.rate = Some(Rate::per_second(0.5)?); // one every two seconds
+/// # Ok::<(), doorbell::target::TargetError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate(Pace);
 

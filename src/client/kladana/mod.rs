@@ -47,6 +47,16 @@ pub struct Kladana {
 }
 
 /// Who calls Kladana. A text or a [`Secret`] alone is a token.
+///
+/// ```
+/// # fn main() -> Result<(), doorbell::client::ClientError> {
+/// use doorbell::client::{Credentials, Kladana};
+///
+/// let by_token = Kladana::new("api.kladana.com", "an access token")?;
+/// let by_login = Kladana::new("api.kladana.com", Credentials::login("admin@shop", "a password"))?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Credentials {

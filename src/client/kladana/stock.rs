@@ -50,6 +50,17 @@ impl Kladana {
     /// waited) and for one that names no time, all levels are fetched, zeros among them. So no notification
     /// is handled in vain; [`StockReport::changed_since`] tells which it was.
     ///
+    /// ```no_run
+    /// # async fn run(kladana: doorbell::client::Kladana, event: doorbell::provider::kladana::StockEvent)
+    /// # -> Result<(), doorbell::client::ClientError> {
+    /// let report = kladana.stock(&event).await?;
+    /// for row in report.rows {
+    ///     println!("{} in {:?}: {:?}", row.assortment_id, row.store_id, row.stock);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError::Unusable`] if the notification is about an unknown report.
     pub async fn stock(&self, event: &StockEvent) -> Result<StockReport, ClientError> {

@@ -5,6 +5,16 @@ use http::HeaderName;
 use crate::provider::{Request, SettingError, json};
 
 /// Where in a request something stands: `header:X-Event-Id` or `json:/data/id`.
+///
+/// ```
+/// use doorbell::provider::hmac::Field;
+///
+/// let id: Field = "json:/data/id".parse()?;
+/// assert!(matches!(id, Field::Json(_)) && id.to_string() == "json:/data/id");
+/// let error = "data.id".parse::<Field>().unwrap_err().to_string();
+/// assert!(error.contains("`header:<name>` or `json:<pointer>` expected"));
+/// # Ok::<(), doorbell::provider::SettingError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Field {

@@ -15,6 +15,18 @@ use crate::provider::{Encoding, KeyDecoding, named::named};
 /// | `slack` | `header = "X-Slack-Signature", prefix = "v0=", signed = "v0:{timestamp}:{body}", timestamp = "header:X-Slack-Request-Timestamp"` | `json:/event_id` | `json:/event/type`, else `json:/type` |
 /// | `standard-webhooks` | `header = "webhook-signature", encoding = "base64", separator = " ", prefix = "v1,", key = "whsec", signed = "{id}.{timestamp}.{body}", timestamp = "header:webhook-timestamp"` | `header:webhook-id` | `json:/type` |
 /// | `svix` | the same with `svix-*`, else with `webhook-*` | `header:svix-id` | `json:/type` |
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use doorbell::provider::{Hmac, Preset};
+///
+/// let repo = Hmac::preset(Preset::Github, ["new-secret", "old-secret"])?;
+/// // The same, but for one setting.
+/// let strict = Preset::Stripe.scheme().tolerance(Duration::from_secs(60));
+/// let shop = Hmac::new(strict, "whsec_a-made-up-secret")?.named("stripe");
+/// # Ok::<(), doorbell::provider::SchemeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {

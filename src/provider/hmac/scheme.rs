@@ -6,6 +6,27 @@ use super::{Field, Template, TimestampSource};
 use crate::provider::{Algorithm, Encoding, KeyDecoding, KeyError};
 
 /// How a sender signs, and where it says what a request is about. Each method is a key of the configuration file.
+///
+/// ```
+/// use doorbell::{clock::Timestamp, provider::{Hmac, Provider, Refusal, Request, hmac::Scheme}};
+///
+/// let scheme = Scheme::new("x-signature".parse()?)
+///     .prefix("v1=")
+///     .separator(',')
+///     .signed("{timestamp}.{body}".parse()?)
+///     .timestamp("signature:t".parse()?) // X-Signature: t=1767168200,v1=…
+///     .id("json:/id".parse()?)
+///     .kind("json:/type".parse()?);
+/// let sender = Hmac::new(scheme, "a-made-up-secret")?.named("courier");
+///
+/// let (sent, body) = (Timestamp::from_seconds(1_767_168_200), br#"{"id":"7","type":"parcel.sent"}"#);
+/// let headers = sender.sign("", sent, body)?;
+/// let request = Request::new(&headers, body);
+/// assert!(sender.verify(&request, sent).is_ok());
+/// let later = Timestamp::from_seconds(1_767_168_200 + 301);
+/// assert!(matches!(sender.verify(&request, later), Err(Refusal::StaleTimestamp { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scheme {
     pub(super) header: HeaderName,

@@ -3,6 +3,14 @@ use std::{fmt, str::FromStr};
 use crate::provider::SettingError;
 
 /// What is signed, as a text with `{id}`, `{timestamp}` and `{body}` in it: `{timestamp}.{body}`.
+///
+/// ```
+/// use doorbell::provider::hmac::Template;
+///
+/// let signed: Template = "v0:{timestamp}:{body}".parse()?;
+/// assert!(signed.has_timestamp() && signed.has_body() && !signed.has_id());
+/// # Ok::<(), doorbell::provider::SettingError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 

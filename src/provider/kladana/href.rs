@@ -2,6 +2,16 @@ use std::borrow::Cow;
 
 /// What entity is meant. Read from a notification, and **never called**: a URL for the API is made from your own
 /// configuration, the type and the id. A notification could name any host, and the call would carry your token there.
+///
+/// ```
+/// use doorbell::provider::kladana::EntityRef;
+///
+/// let order = EntityRef::new("customerorder", "4081aa10-f82b-11f0-0a80-047200060001");
+/// assert_eq!(order.entity_type.as_deref(), Some("customerorder"));
+/// assert_eq!(order.href, None);
+/// ```
+///
+/// [`client::Kladana::fetch`](crate::client::Kladana::fetch) asks for the entity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EntityRef {

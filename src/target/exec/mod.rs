@@ -38,6 +38,18 @@ use crate::handler::{Capacity, Handler, HandlerError, Job};
 /// limit, or when a shutdown's grace is over) is killed, with all that it has started, unless that made itself a process
 /// group of its own. What a command leaves running when it ends by itself is left running. If Doorbell itself is
 /// killed, its commands run on, and their jobs run again.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+///
+/// use doorbell::{Receiver, Route, target::ExecTarget};
+///
+/// let import = ExecTarget::new(["/usr/local/bin/import", "--quiet"])?
+///     .env("DATABASE_URL", "postgres://127.0.0.1/shop")
+///     .concurrency(NonZeroUsize::MIN); // one at a time
+/// let builder = Receiver::builder::<()>().target(Route::new("erp", "product.*"), import);
+/// # Ok::<(), doorbell::target::TargetError>(())
+/// ```
 #[derive(Clone)]
 pub struct ExecTarget(Arc<Program>);
 
