@@ -180,7 +180,7 @@ impl Clock for ManualClock {
 
 /// The monotonic time now, for deadlines and intervals.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that asks")]
-pub(crate) fn instant() -> Instant {
+pub fn instant() -> Instant {
     Instant::now()
 }
 
