@@ -20,7 +20,7 @@ use crate::{
 
 /// A request whose origin is proved, as an axum extractor: without a queue, for those who bring their own.
 ///
-/// Nothing of what a [`Receiver`](https://docs.rs/doorbell/latest/doorbell/struct.Receiver.html) promises holds here: the
+/// Nothing of what a [`Receiver`](crate::Receiver) promises holds here: the
 /// handler has to make the events durable within the sender's deadline, and to recognise them when they come again, by
 /// [`sender_id`](Self::sender_id). Then it answers with [`accepted`](Self::accepted), the reply that this sender takes for
 /// success. An error of the handler has the sender try again, or give the event up, as that sender does.
