@@ -23,12 +23,13 @@ mod tests;
 mod unacknowledged;
 
 pub use self::limits::Limits;
+#[cfg(feature = "admin")]
+pub(crate) use self::fan_out::FanOut;
 #[cfg(all(test, feature = "admin"))]
 pub(crate) use self::refused::RefusedRequest;
 pub(crate) use self::{
     accept::serve,
     answer::{Ingress, IngressContext},
-    fan_out::FanOut,
     listener::Listener,
     refused::RefusedLog,
 };
