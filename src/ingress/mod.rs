@@ -22,9 +22,9 @@ mod refused;
 mod tests;
 mod unacknowledged;
 
-pub use self::limits::Limits;
 #[cfg(feature = "admin")]
 pub(crate) use self::fan_out::FanOut;
+pub use self::limits::Limits;
 #[cfg(all(test, feature = "admin"))]
 pub(crate) use self::refused::RefusedRequest;
 pub(crate) use self::{
