@@ -22,13 +22,14 @@ mod refused;
 mod tests;
 mod unacknowledged;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::fan_out::FanOut;
 pub use self::limits::Limits;
 #[cfg(all(test, feature = "admin"))]
 pub(crate) use self::refused::RefusedRequest;
 pub(crate) use self::{
     accept::serve,
     answer::{Ingress, IngressContext},
-    fan_out::FanOut,
     listener::Listener,
     refused::RefusedLog,
 };

@@ -33,6 +33,8 @@ pub(super) struct Watch {
     feed: Option<Feed>,
     /// How long attempts took, in microseconds, by job and number. The API's own times are in milliseconds.
     took: HashMap<(String, u64), u64>,
+    /// The originals of deliveries that the shared queue found to be repeated, by the repetition's id.
+    recognised: HashMap<String, Uuid>,
 }
 
 /// How long the feed may lag behind a reply.
@@ -48,7 +50,7 @@ impl Watch {
     pub(super) async fn start(global: &Global) -> Result<Self, String> {
         let api = connect::remote(global).await.map_err(|error| error.to_string())?;
         let feed = api.feed().await.map_err(|error| error.to_string())?;
-        Ok(Self { api, feed: Some(feed), took: HashMap::new() })
+        Ok(Self { api, feed: Some(feed), took: HashMap::new(), recognised: HashMap::new() })
     }
 
     /// What the receiver took a request for that it has answered: `accepted`, `duplicate`, `quarantined`, `test`; and
@@ -87,16 +89,29 @@ impl Watch {
     }
 
     /// Follows a delivery until all of its jobs have ended or the time is over. Whether everything was handled.
+    ///
+    /// In Redis mode it may turn out only after the reply that another host has it already: then it is forgotten, and
+    /// its original is followed.
     pub(super) async fn follow(
         &mut self,
         delivery: Uuid,
         until: Instant,
         timeline: &Timeline,
     ) -> Result<bool, ApiError> {
-        let path = format!("/api/deliveries/{delivery}");
+        let mut id = delivery.to_string();
         let mut told = HashSet::new();
         loop {
-            let view: DeliveryView = shaped(&self.api.get(&path, &[]).await?)?;
+            let answer = self.api.get(&format!("/api/deliveries/{id}"), &[]).await;
+            if matches!(answer, Err(ApiError::Problem { status: 404, .. })) {
+                let soon = until.min(clock::instant() + LAG);
+                while !self.recognised.contains_key(&id) && self.next(soon).await.is_some() {}
+            }
+            if let Some(original) = self.recognised.remove(&id) {
+                timeline.step(&Step::Deduped { duplicate: true, original: Some(original) })?;
+                id = original.to_string();
+                continue;
+            }
+            let view: DeliveryView = shaped(&answer?)?;
             let late = is_hopeless(&view, until);
             self.tell_attempts(&view, &mut told, timeline)?;
             match view.summary.state {
@@ -111,9 +126,9 @@ impl Watch {
                 return tell_end(&view, timeline);
             }
             let look_again = until.min(clock::instant() + INTERVAL);
-            let id = delivery.to_string();
             while let Some(item) = self.next(look_again).await {
-                if item["type"] == "attempt" && item["delivery_id"] == id {
+                let is_attempt = item["type"] == "attempt" && item["delivery_id"] == *id;
+                if is_attempt || self.recognised.contains_key(&id) {
                     break;
                 }
             }
@@ -159,10 +174,7 @@ impl Watch {
         match timeout_at(until.into(), feed.next()).await {
             Err(_) => None,
             Ok(Ok(Some(item))) => {
-                if let ("attempt", Some(id)) = (item["type"].as_str()?, item["id"].as_str()) {
-                    let (number, took) = (item["number"].as_u64(), item["took_micros"].as_u64());
-                    self.took.extend(number.zip(took).map(|(number, took)| ((id.to_owned(), number), took)));
-                }
+                self.note(&item);
                 Some(item)
             }
             Ok(Ok(None) | Err(_)) => {
@@ -170,6 +182,19 @@ impl Watch {
                 self.feed = None;
                 None
             }
+        }
+    }
+
+    /// Keeps what may be asked for later.
+    fn note(&mut self, item: &Value) {
+        let Some(id) = item["id"].as_str() else { return };
+        if item["type"] == "attempt" {
+            let (number, took) = (item["number"].as_u64(), item["took_micros"].as_u64());
+            self.took.extend(number.zip(took).map(|(number, took)| ((id.to_owned(), number), took)));
+        }
+        if item["type"] == "recognised" {
+            let original = item["original"].as_str().and_then(|original| original.parse().ok());
+            self.recognised.extend(original.map(|original| (id.to_owned(), original)));
         }
     }
 }
