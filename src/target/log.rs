@@ -57,6 +57,9 @@ mod tests {
 
     #[test]
     fn one_line_with_the_metadata_and_without_the_data() {
+        // Where there is a single subscriber, a thread of another test, which has none, switches off for all what it meets
+        // first.
+        let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber =

@@ -132,6 +132,9 @@ async fn the_token_is_in_no_error_and_no_line_of_the_log() {
         }
     }
 
+    // Where there is a single subscriber, a thread of another test, which has none, switches off for all what it meets
+    // first.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::TRACE);
     let _guard = subscriber.finish().set_default();
