@@ -35,12 +35,12 @@ type Shelf = Arc<Mutex<Option<Value>>>;
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn kladana_enrich() {
     let shelf = Shelf::default();
-    let (missed, misses) = mpsc::channel();
+    let (missed, not_found) = mpsc::channel();
     let vendor = vendor((shelf.clone(), missed)).await;
-    tokio::task::spawn_blocking(move || enriches(&vendor, &shelf, &misses)).await.unwrap();
+    tokio::task::spawn_blocking(move || enriches(&vendor, &shelf, &not_found)).await.unwrap();
 }
 
-fn enriches(vendor: &str, shelf: &Shelf, misses: &mpsc::Receiver<()>) {
+fn enriches(vendor: &str, shelf: &Shelf, not_found: &mpsc::Receiver<()>) {
     let folder = tempfile::tempdir().unwrap();
     let variables = [("KLADANA_URL", vendor), ("KLADANA_TOKEN", "a-made-up-token")];
     let mut example = Example::start_in(folder.path(), "kladana_enrich", &["127.0.0.1:0"], &variables);
@@ -63,7 +63,7 @@ fn enriches(vendor: &str, shelf: &Shelf, misses: &mpsc::Receiver<()>) {
     assert_eq!(after("UPDATE", Some(("tea", "2026-01-23 10:44:25.000"))), gone, "it stays gone");
     // What is not found is not gone: only a notification of its deletion says that.
     notify(&url, NEW, "CREATE", 99);
-    misses.recv_timeout(Duration::from_secs(60)).unwrap();
+    not_found.recv_timeout(Duration::from_secs(60)).unwrap();
     example.stop();
     assert_eq!(stored(folder.path()), [(PRODUCT.to_owned(), "tea".to_owned(), true)]);
 }
