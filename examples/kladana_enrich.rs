@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! KLADANA_TOKEN=… cargo run --example kladana_enrich
-//! # and in another terminal, as Kladana would; its products are made up, so the API says 404, and the handler so:
+//! # and in another terminal, as Kladana would; its products are made up, so the API says 404, and the jobs are tried again:
 //! cargo run -- send kladana --sample kladana-several --to http://127.0.0.1:8080/in/erp/5d8e1c0f47a94b62
 //! ```
 //!
@@ -16,8 +16,11 @@ use std::{
 
 use doorbell::{
     Event, HandlerError, Receiver, Source, State,
-    client::{Kladana, OptionalExt as _},
-    provider::{self, kladana::EntityEvent},
+    client::Kladana,
+    provider::{
+        self,
+        kladana::{Action, EntityEvent},
+    },
 };
 use rusqlite::{Connection, params};
 use serde::Deserialize;
@@ -43,29 +46,50 @@ struct Product {
 /// a result that is older than what the table has changes nothing.
 async fn product_changed(event: Event<EntityEvent>, app: State<App>) -> Result<(), HandlerError> {
     let id = event.entity.id.clone().ok_or_else(|| HandlerError::dead("the event names no product"))?;
+    let deleted = event.action == Action::Delete;
+    let known = {
+        let id = id.clone();
+        app.table(move |products| if deleted { bury(products, &id) } else { is_gone(products, &id) }).await?
+    };
+    if known {
+        println!("product {id} is gone");
+        return Ok(());
+    }
     // The entity's type and id are used, never the URL that the notification came with. A rate limit or an outage that
-    // lasts is left to the job's next attempt, at the time that Kladana asks for.
-    let product = app.kladana.fetch::<Product>(&event.entity).await.optional()?;
-    let App { products, .. } = app.0;
-    let line = tokio::task::spawn_blocking(move || {
-        let products = products.lock().unwrap_or_else(PoisonError::into_inner);
-        keep(&products, &id, product.as_ref())
-    })
-    .await??;
-    println!("{line}");
+    // lasts is left to the job's next attempt, at the time that Kladana asks for. So is "not found": what answers may lag
+    // behind the notification, and if the product was deleted meanwhile, its own notification says so.
+    let product = app.kladana.fetch::<Product>(&event.entity).await?;
+    println!("{}", app.table(move |products| keep(products, &id, &product)).await?);
     Ok(())
 }
 
-/// Writes what was fetched. Once gone, a product stays gone: its id never comes back, but a result that was fetched before
-/// may still be under way.
-fn keep(products: &Connection, id: &str, product: Option<&Product>) -> rusqlite::Result<String> {
-    let Some(Product { name, updated }) = product else {
-        products.execute(
-            "INSERT INTO product (id, gone) VALUES (?1, TRUE) ON CONFLICT (id) DO UPDATE SET gone = TRUE",
-            [id],
-        )?;
-        return Ok(format!("product {id} is gone"));
-    };
+impl App {
+    /// Works on the table, which may take a while.
+    async fn table<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HandlerError> {
+        let products = self.products.clone();
+        let work = move || work(&products.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(tokio::task::spawn_blocking(work).await??)
+    }
+}
+
+/// Once gone, a product stays gone: its id never comes back, but a result that was fetched before may still be under way.
+fn bury(products: &Connection, id: &str) -> rusqlite::Result<bool> {
+    products.execute(
+        "INSERT INTO product (id, gone) VALUES (?1, TRUE) ON CONFLICT (id) DO UPDATE SET gone = TRUE",
+        [id],
+    )?;
+    Ok(true)
+}
+
+fn is_gone(products: &Connection, id: &str) -> rusqlite::Result<bool> {
+    products.query_row("SELECT EXISTS (SELECT 1 FROM product WHERE id = ?1 AND gone)", [id], |row| row.get(0))
+}
+
+/// Writes what was fetched.
+fn keep(products: &Connection, id: &str, Product { name, updated }: &Product) -> rusqlite::Result<String> {
     let changed = products.execute(
         "INSERT INTO product (id, name, updated) VALUES (?1, ?2, ?3)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, updated = excluded.updated

@@ -42,6 +42,13 @@ impl TokenBucket {
         missing.saturating_sub(self.pace.interval.saturating_mul(room))
     }
 
+    /// How long until so many can be taken; as many as the burst at most.
+    #[cfg(feature = "client")]
+    pub(crate) fn ready_in(&self, tokens: usize, now: Instant) -> Duration {
+        let spare = self.pace.burst.saturating_sub(u32::try_from(tokens).unwrap_or(u32::MAX));
+        self.full_at.saturating_duration_since(now).saturating_sub(self.pace.interval.saturating_mul(spare))
+    }
+
     /// Takes tokens, also such as are not there yet: what was started despite the limit is paid for by waiting.
     pub(crate) fn take(&mut self, tokens: usize, now: Instant) {
         let tokens = u32::try_from(tokens).unwrap_or(u32::MAX);

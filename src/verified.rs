@@ -18,11 +18,14 @@ use crate::{
     },
 };
 
-/// A request whose origin is proved, as an axum extractor: without a queue, for those who bring their own.
+/// A request that its provider lets through, as an axum extractor: without a queue, for those who bring their own. The
+/// origin of a delivery is proved then; that of a sender's [test](Self::is_test) need not be.
 ///
 /// Nothing of what a [`Receiver`](crate::Receiver) promises holds here: the
 /// handler has to make the events durable within the sender's deadline, and to recognise them when they come again, by
-/// [`sender_id`](Self::sender_id). Then it answers with [`accepted`](Self::accepted), the reply that this sender takes for
+/// [`sender_id`](Self::sender_id). Where that is not [`signed`](SenderId::signed) (Kladana's and Quable's are not), compare
+/// a digest of the body as well: by the id alone, whoever can send a delivery could make a later one look like a
+/// repetition. Then it answers with [`accepted`](Self::accepted), the reply that this sender takes for
 /// success. An error of the handler has the sender try again, or give the event up, as that sender does.
 ///
 /// What proves the origin is the [`Verifier`] in the router's state. As it takes the body, it is a handler's last argument:
@@ -38,6 +41,9 @@ use crate::{
 /// }
 ///
 /// async fn cafe(State(jobs): State<Jobs>, hook: Verified<poster::Event>) -> Result<Reply, StatusCode> {
+///     if hook.is_test() {
+///         return Ok(hook.accepted()); // anybody may have sent it
+///     }
 ///     for event in &hook {
 ///         println!("{}: {} {}", event.kind, event.object, event.object_id);
 ///     }
@@ -69,7 +75,8 @@ use crate::{
 /// # What gets to the handler
 ///
 /// - Events, read as `T`, in [`events`](Self::events).
-/// - A sender's test, or its probe by GET or HEAD, with no events: there is nothing to do but to answer.
+/// - A sender's test, or its probe by GET or HEAD, with no events, and [`is_test`](Self::is_test) true: there is nothing to
+///   do but to answer. Its origin need not be proved.
 /// - A body whose origin is proved and which can't be read, with [`quarantined`](Self::quarantined) saying why: keep
 ///   [`body`](Self::body) aside, and answer with success all the same. An error would have the sender give the event up, or
 ///   switch the whole webhook off.
@@ -91,6 +98,7 @@ pub struct Verified<T> {
     /// The body, to the byte as it came.
     pub body: Bytes,
     accepted: Reply,
+    test: bool,
 }
 
 /// One event of a [`Verified`] request.
@@ -111,6 +119,11 @@ impl<T> Verified<T> {
     /// The reply that the sender takes for success: `{"status":"accept"}` for Poster.
     pub fn accepted(&self) -> Reply {
         self.accepted
+    }
+
+    /// Whether this is a sender's test, or a probe by GET or HEAD. **Its origin need not be proved**, so store nothing of it.
+    pub fn is_test(&self) -> bool {
+        self.test
     }
 }
 
@@ -146,6 +159,7 @@ where
 
 impl<T: FromEvent> Verified<T> {
     fn of(verdict: Verdict, body: Bytes, accepted: Reply) -> Self {
+        let test = matches!(verdict, Verdict::Test);
         let (sender_id, read) = match verdict {
             Verdict::Accept { sender_id, events } => (sender_id, read_all(events, &body)),
             Verdict::Test => (None, Ok(Vec::new())),
@@ -155,7 +169,7 @@ impl<T: FromEvent> Verified<T> {
             Ok(events) => (events, None),
             Err(unparsable) => (Vec::new(), Some(unparsable)),
         };
-        Self { events, sender_id, quarantined, body, accepted }
+        Self { events, sender_id, quarantined, body, accepted, test }
     }
 }
 

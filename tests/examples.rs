@@ -226,6 +226,7 @@ fn post(printed: &str, headers: &HeaderMap, body: &[u8]) -> String {
     head.extend(headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())));
     let head = head.join("\r\n") + "\r\n\r\n";
     let mut stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -36,6 +36,7 @@ struct Hook {
 }
 
 async fn note<T>(State(given): State<Arc<Mutex<Vec<Given>>>>, hook: Verified<T>) -> Reply {
+    assert_eq!(hook.is_test(), hook.is_empty() && hook.quarantined.is_none());
     let kinds = hook.iter().map(|event| event.kind.clone()).collect();
     let id = hook.sender_id.clone().map(|id| id.value);
     let why = hook.quarantined.clone().map(|unparsable| unparsable.reason);

@@ -11,21 +11,30 @@ Answers 204 when the effect is durable (Doorbell takes any 2xx for done), 401 wh
 import json
 import os
 import sqlite3
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import sys
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 webhook = Webhook(os.environ["WEBHOOK_SECRET"])
 
-database = sqlite3.connect("effects.db")
-database.execute("PRAGMA synchronous = FULL")
-database.execute("CREATE TABLE IF NOT EXISTS handled (job TEXT PRIMARY KEY)")
-database.execute("CREATE TABLE IF NOT EXISTS effect (kind TEXT, subject TEXT, data TEXT)")
+
+def connect():
+    """A connection of each thread's own; who writes waits for who writes now, for 20 seconds at most."""
+    database = sqlite3.connect("effects.db", timeout=20)
+    database.execute("PRAGMA synchronous = FULL")
+    return database
+
+
+with closing(connect()) as database, database:
+    database.execute("CREATE TABLE IF NOT EXISTS handled (job TEXT PRIMARY KEY)")
+    database.execute("CREATE TABLE IF NOT EXISTS effect (kind TEXT, subject TEXT, data TEXT)")
 
 
 def take_effect(job, kind, subject, event):
     """The job's id and its effect in one transaction: both are there, or neither is."""
-    with database:
+    with closing(connect()) as database, database:
         try:
             database.execute("INSERT INTO handled (job) VALUES (?)", (job,))
         except sqlite3.IntegrityError:
@@ -46,7 +55,9 @@ class Consumer(BaseHTTPRequestHandler):
             return self.answer(401)
         job, kind = self.headers["webhook-id"], self.headers["ce-type"]
         first = take_effect(job, kind, self.headers["ce-subject"], event)
-        print(f"{'took effect' if first else 'known already'}: {kind} {job}", flush=True)
+        # In one piece, as other threads write, too.
+        sys.stdout.write(f"{'took effect' if first else 'known already'}: {kind} {job}\n")
+        sys.stdout.flush()
         self.answer(204)
 
     def answer(self, status):
@@ -59,6 +70,12 @@ class Consumer(BaseHTTPRequestHandler):
         pass
 
 
-server = HTTPServer(("127.0.0.1", int(os.environ.get("PORT", "3000"))), Consumer)
+class Server(ThreadingHTTPServer):
+    """A thread for each connection: Doorbell opens up to 32 at once, and keeps them open between jobs."""
+
+    request_queue_size = 64
+
+
+server = Server(("127.0.0.1", int(os.environ.get("PORT", "3000"))), Consumer)
 print(f"listening on http://127.0.0.1:{server.server_port}/", flush=True)
 server.serve_forever()

@@ -3,14 +3,17 @@
 //!
 //! ```no_run
 //! # #[cfg(feature = "receiver")] {
-//! use doorbell::{Event, HandlerError, State, client::{Kladana, OptionalExt}, provider::kladana::EntityEvent};
+//! use doorbell::{Event, HandlerError, State, client::Kladana, provider::kladana::{Action, EntityEvent}};
 //! use serde_json::Value;
 //!
 //! async fn product_changed(event: Event<EntityEvent>, api: State<Kladana>) -> Result<(), HandlerError> {
-//!     match api.fetch::<Value>(&event.entity).await.optional()? {
-//!         Some(product) => println!("{} is now {}", product["name"], product["updated"]),
-//!         None => println!("it is gone"),
+//!     if event.action == Action::Delete {
+//!         println!("it is gone");
+//!         return Ok(());
 //!     }
+//!     // "Not found" is tried again, too: it may not be there yet.
+//!     let product: Value = api.fetch(&event.entity).await?;
+//!     println!("{} is now {}", product["name"], product["updated"]);
 //!     Ok(())
 //! }
 //! # }

@@ -97,7 +97,7 @@ impl Poster {
     /// | `client` | `clients.getClient` |
     /// | `clients_group` | `clients.getGroup` |
     ///
-    /// For the others Poster documents no method that takes the notification's id; `stock`, `client_ewallet` and
+    /// The others have no method here: call the one that fits by [`get`](Self::get). `stock`, `client_ewallet` and
     /// `client_payed_sum` bring what has changed in their data.
     ///
     /// ```no_run

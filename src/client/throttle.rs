@@ -42,7 +42,8 @@ impl Throttle {
     }
 
     /// Waits for `left` at most until a call that costs `units` may begin. The call is under way until the permit is
-    /// dropped.
+    /// dropped. Calls begin in the order in which they came: each has its units set aside, and waits until they are there.
+    /// So a dear one is not passed by cheap ones. One that is cancelled while it waits leaves a gap.
     pub(super) async fn enter(
         &self,
         units: usize,
@@ -55,11 +56,15 @@ impl Throttle {
         let slot = slot.ok().and_then(Result::ok).ok_or(NoRoom(None))?;
         loop {
             let now = timer.instant();
-            let Some(wait) = self.take(units, now) else { return Ok(slot) };
-            if now.saturating_duration_since(began).saturating_add(wait) > left {
-                return Err(NoRoom(Some(wait)));
+            let wait =
+                self.set_aside(units, left.saturating_sub(now.saturating_duration_since(began)), now)?;
+            if !wait.is_zero() {
+                timer.sleep(wait).await;
             }
-            timer.sleep(wait).await;
+            // If the vendor has asked for a rest meanwhile, calls go on after it at the pace, and not all at once.
+            if self.state().paused_until.is_none_or(|until| until <= timer.instant()) {
+                return Ok(slot);
+            }
         }
     }
 
@@ -69,19 +74,19 @@ impl Throttle {
         state.paused_until = state.paused_until.max(now.checked_add(rest));
     }
 
-    /// Takes the units, or says how long to wait before asking again.
-    fn take(&self, units: usize, now: Instant) -> Option<Duration> {
+    /// Sets the units aside and says how long it is until they are there, unless that is longer than `left`.
+    fn set_aside(&self, units: usize, left: Duration, now: Instant) -> Result<Duration, NoRoom> {
         let mut state = self.state();
-        let rest = state.paused_until.map(|until| until.saturating_duration_since(now)).unwrap_or_default();
-        if !rest.is_zero() {
-            return Some(rest);
+        let from = state.paused_until.map_or(now, |until| until.max(now));
+        let turn = state.bucket.as_ref().map(|bucket| bucket.ready_in(units, from)).unwrap_or_default();
+        let wait = from.saturating_duration_since(now).saturating_add(turn);
+        if wait > left {
+            return Err(NoRoom(Some(wait)));
         }
-        let bucket = state.bucket.as_mut()?;
-        if bucket.free(now) < units {
-            return Some(bucket.next_in(now));
+        if let Some(bucket) = &mut state.bucket {
+            bucket.take(units, from);
         }
-        bucket.take(units, now);
-        None
+        Ok(wait)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

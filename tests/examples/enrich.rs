@@ -3,7 +3,8 @@
 use std::{
     io::Write as _,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
 };
 
 use axum::{
@@ -24,19 +25,22 @@ use serde_json::{Value, json};
 use super::{Example, post};
 
 const PRODUCT: &str = "75c8aa10-db16-11eb-0a80-0d0000000001";
+/// One that the vendor does not show yet.
+const NEW: &str = "75c8aa10-db16-11eb-0a80-0d0000000002";
 
-/// What the vendor knows of the product; `None` once it is deleted.
+/// What the vendor knows of the product; `None` once it is deleted. It knows no other.
 type Shelf = Arc<Mutex<Option<Value>>>;
 
 // The example and its vendor run at the same time, while the test waits for what the example prints.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn kladana_enrich() {
     let shelf = Shelf::default();
-    let vendor = vendor(shelf.clone()).await;
-    tokio::task::spawn_blocking(move || enriches(&vendor, &shelf)).await.unwrap();
+    let (missed, not_found) = mpsc::channel();
+    let vendor = vendor((shelf.clone(), missed)).await;
+    tokio::task::spawn_blocking(move || enriches(&vendor, &shelf, &not_found)).await.unwrap();
 }
 
-fn enriches(vendor: &str, shelf: &Shelf) {
+fn enriches(vendor: &str, shelf: &Shelf, not_found: &mpsc::Receiver<()>) {
     let folder = tempfile::tempdir().unwrap();
     let variables = [("KLADANA_URL", vendor), ("KLADANA_TOKEN", "a-made-up-token")];
     let mut example = Example::start_in(folder.path(), "kladana_enrich", &["127.0.0.1:0"], &variables);
@@ -46,7 +50,7 @@ fn enriches(vendor: &str, shelf: &Shelf) {
         *shelf.lock().unwrap() =
             now.map(|(name, updated)| json!({"id": PRODUCT, "name": name, "updated": updated}));
         unique += 1;
-        notify(&url, action, unique);
+        notify(&url, PRODUCT, action, unique);
         example.line()
     };
     let (tea, gone) = (format!("product {PRODUCT}: tea"), format!("product {PRODUCT} is gone"));
@@ -56,15 +60,18 @@ fn enriches(vendor: &str, shelf: &Shelf) {
     assert_eq!(stored(folder.path()), [(PRODUCT.to_owned(), "tea".to_owned(), false)]);
     assert_eq!(after("UPDATE", Some(("tea", "2026-01-23 10:44:24.000"))), tea);
     assert_eq!(after("DELETE", None), gone);
-    assert_eq!(after("UPDATE", Some(("tea", "2026-01-23 10:44:25.000"))), nothing_new, "it stays gone");
-    assert_eq!(stored(folder.path()), [(PRODUCT.to_owned(), "tea".to_owned(), true)]);
+    assert_eq!(after("UPDATE", Some(("tea", "2026-01-23 10:44:25.000"))), gone, "it stays gone");
+    // What is not found is not gone: only a notification of its deletion says that.
+    notify(&url, NEW, "CREATE", 99);
+    not_found.recv_timeout(Duration::from_secs(60)).unwrap();
     example.stop();
+    assert_eq!(stored(folder.path()), [(PRODUCT.to_owned(), "tea".to_owned(), true)]);
 }
 
 /// As Kladana notifies. The href leads nowhere, and nothing may call it.
-fn notify(printed: &str, action: &str, unique: u128) {
+fn notify(printed: &str, product: &str, action: &str, unique: u128) {
     let body = json!({"events": [{
-        "meta": {"type": "product", "href": format!("http://127.0.0.1:1/api/remap/1.2/entity/product/{PRODUCT}")},
+        "meta": {"type": "product", "href": format!("http://127.0.0.1:1/api/remap/1.2/entity/product/{product}")},
         "action": action,
     }]});
     let body = body.to_string().into_bytes();
@@ -81,15 +88,19 @@ fn stored(folder: &Path) -> Vec<(String, String, bool)> {
     rows.collect::<Result<_, _>>().unwrap()
 }
 
-async fn vendor(shelf: Shelf) -> String {
+async fn vendor(state: (Shelf, mpsc::Sender<()>)) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let app = Router::new().route("/api/remap/1.2/entity/product/{id}", get(show)).with_state(shelf);
+    let app = Router::new().route("/api/remap/1.2/entity/product/{id}", get(show)).with_state(state);
     tokio::spawn(async move { axum::serve(listener, app).await });
     url
 }
 
-async fn show(shelf: State<Shelf>, id: UrlPath<String>, headers: HeaderMap) -> Response {
+async fn show(
+    State((shelf, missed)): State<(Shelf, mpsc::Sender<()>)>,
+    id: UrlPath<String>,
+    headers: HeaderMap,
+) -> Response {
     let is = |name: header::HeaderName, value: &str| headers.get(name).is_some_and(|found| found == value);
     if !is(header::ACCEPT_ENCODING, "gzip") {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
@@ -98,7 +109,11 @@ async fn show(shelf: State<Shelf>, id: UrlPath<String>, headers: HeaderMap) -> R
         return StatusCode::UNAUTHORIZED.into_response();
     }
     match shelf.lock().unwrap().as_ref().filter(|_| *id == PRODUCT) {
-        None => StatusCode::NOT_FOUND.into_response(),
+        None => {
+            missed.send(()).unwrap();
+            let body = r#"{"errors":[{"error":"the object is not found","code":1021}]}"#;
+            (StatusCode::NOT_FOUND, body).into_response()
+        }
         Some(product) => {
             let mut body = GzEncoder::new(Vec::new(), Compression::fast());
             body.write_all(product.to_string().as_bytes()).unwrap();

@@ -1,12 +1,13 @@
 //! `forward_to_http`: Doorbell, and a consumer in each of the languages that this machine has.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Read},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
-    thread::sleep,
+    thread::{scope, sleep},
     time::Duration,
 };
 
@@ -103,6 +104,7 @@ fn keeps_the_contract(command: impl Fn(u16) -> Command) {
     changing.insert("webhook-signature", HeaderValue::try_from(both).unwrap());
     consumer.takes(&changing, body);
     assert_eq!(consumer.effect(), "took effect: poster.stock.changed job-3");
+    consumer.takes_many_at_once(now, body);
 
     drop(consumer);
     let mut consumer = Consumer::start(folder.path(), &command);
@@ -191,6 +193,23 @@ impl Consumer {
     fn takes(&self, headers: &HeaderMap, body: &[u8]) {
         let answer = post(&self.url(), headers, body);
         assert!(answer.lines().next().is_some_and(|line| line.contains(" 204")), "{answer}");
+    }
+
+    /// As Doorbell has it: several jobs at once, beside connections that are open and not used.
+    fn takes_many_at_once(&mut self, now: Timestamp, body: &[u8]) {
+        let _unused: Vec<_> = (0..4).map(|_| TcpStream::connect(("127.0.0.1", self.port)).unwrap()).collect();
+        let ids: BTreeSet<_> = (0..16).map(|number| format!("many-{number}")).collect();
+        scope(|threads| {
+            for id in &ids {
+                let consumer = &*self;
+                threads.spawn(move || {
+                    consumer.takes(&signed(KEY, id, now, body), body);
+                });
+            }
+        });
+        let effects: BTreeSet<_> = ids.iter().map(|_| self.effect()).collect();
+        let expected = ids.iter().map(|id| format!("took effect: poster.stock.changed {id}")).collect();
+        assert_eq!(effects, expected);
     }
 
     /// The next effect that it tells of.

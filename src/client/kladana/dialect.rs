@@ -33,6 +33,13 @@ impl Dialect for Remap {
     fn fault(&self, answer: &Answer) -> Option<Fault> {
         let kind = FaultKind::of(answer.status)?;
         let (code, message) = errors(&answer.body);
+        if kind == FaultKind::NotFound && message.is_empty() {
+            // The API says in its own words that an entity is not there. Here somebody else says that there is no such path,
+            // a proxy or another API: that is no news of the entity.
+            let message =
+                "not the API's own words: the base URL may lack its path, /api/remap/1.2".to_owned();
+            return Some(Fault { kind: FaultKind::Refused, code, message });
+        }
         Some(Fault { kind, code, message })
     }
 

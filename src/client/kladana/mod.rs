@@ -126,16 +126,12 @@ impl Kladana {
         credentials: impl Into<Credentials>,
         options: ClientOptions,
     ) -> Result<Self, ClientError> {
-        let credentials = credentials.into();
-        // What user accounts are charged since December 2026; an application's token costs one.
-        let units = if matches!(credentials, Credentials::Login { .. }) { 4 } else { 1 };
-        let transport = Transport::new(&Remap, base, Self::PATH, credentials.proof()?, options)?;
-        Ok(Self { transport: Arc::new(transport), units })
+        let transport = Transport::new(&Remap, base, Self::PATH, credentials.into().proof()?, options)?;
+        Ok(Self { transport: Arc::new(transport), units: 1 })
     }
 
-    /// What the vendor charges for one call, from 1 to 5 of its units. By default 1 with a token and 4 with a login and
-    /// password: as documented, a published application's token is charged 1, a user's own token and an application
-    /// in draft up to 4.
+    /// What the vendor charges for one call, from 1 to 5 of its units; 1 by default. Where it charges more, its answers say
+    /// how much is left, and the client rests when that is used up. Knowing the price avoids those rests.
     #[must_use]
     pub fn units_per_call(mut self, units: u8) -> Self {
         self.units = usize::from(units.clamp(1, Remap::BURST));
@@ -147,7 +143,9 @@ impl Kladana {
     /// Only its type and id are used, never its href.
     ///
     /// # Errors
-    /// [`ClientError::NotFound`] if it is gone, which [`optional`](super::OptionalExt::optional) makes `None`;
+    /// [`ClientError::NotFound`] if the API says that it is not there, which
+    /// [`optional`](super::OptionalExt::optional) makes `None`. That alone does not say that it is gone: a notification
+    /// of its deletion does. A 404 without the API's own error is [`ClientError::Vendor`].
     /// [`ClientError::Unusable`] if the reference has no id or an impossible type.
     pub async fn fetch<T: DeserializeOwned>(&self, entity: &EntityRef) -> Result<T, ClientError> {
         let entity_type = checked_type(entity.entity_type.as_deref().unwrap_or_default())?;

@@ -57,10 +57,15 @@ async fn trouble_that_stays_is_said_with_what_the_vendor_said() {
     assert_eq!(vendor.requests().len(), 4);
 }
 
+fn refused(code: u16) -> Response {
+    let body = r#"{"errors":[{"error":"no such entity","code":1021}]}"#;
+    (StatusCode::from_u16(code).unwrap(), body).into_response()
+}
+
 #[tokio::test]
 async fn what_is_refused_is_not_asked_again() {
     for (code, case) in [(400, "Vendor"), (401, "Unauthorized"), (403, "Vendor"), (404, "NotFound")] {
-        let vendor = Vendor::answers([status(code)]).await;
+        let vendor = Vendor::answers([refused(code)]).await;
         let timer = FastTimer::new();
         let error = fetch(&vendor, &timer).await.unwrap_err();
         assert!(format!("{error:?}").starts_with(case), "{code}: {error:?}");
@@ -70,7 +75,7 @@ async fn what_is_refused_is_not_asked_again() {
 
 #[tokio::test]
 async fn what_is_not_there_can_be_nothing() {
-    let vendor = Vendor::answers([status(404), status(403)]).await;
+    let vendor = Vendor::answers([refused(404), refused(403)]).await;
     let client = client(&vendor, &FastTimer::new(), ClientOptions::default());
     assert_eq!(client.fetch::<Value>(&product()).await.optional().unwrap(), None);
     assert!(matches!(

@@ -137,6 +137,17 @@ async fn wrong_credentials_are_said_and_not_shown() {
 }
 
 #[tokio::test]
+async fn a_path_that_nobody_knows_is_no_news_of_the_entity() {
+    for body in ["", "<html>no such page</html>", r#"{"detail":"Not Found"}"#, r#"{"errors":[]}"#] {
+        let vendor = Vendor::answers([(StatusCode::NOT_FOUND, body)]).await;
+        let client = Kladana::new(&format!("{}/api", vendor.url()), TOKEN).unwrap();
+        let error = client.fetch::<Value>(&product()).await.optional().unwrap_err();
+        assert!(matches!(error, ClientError::Vendor { status: StatusCode::NOT_FOUND, .. }), "{error:?}");
+        assert!(error.to_string().contains("the base URL may lack its path, /api/remap/1.2"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_goes_by_basic_authentication() {
     let vendor = Vendor::answers([json("{}")]).await;
     let client = Kladana::new(&vendor.url(), Credentials::login("admin@shop", "hunter2")).unwrap();

@@ -138,6 +138,8 @@ async fn the_token_is_in_no_error_and_no_line_of_the_log() {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_max_level(tracing::Level::TRACE);
     let _guard = subscriber.finish().set_default();
+    // Beside one subscriber alone, a line that another test's thread reaches first would be switched off for all.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let encoded = TOKEN.replace(':', "%3A");
     let echo = |status: u16| {
         let body = format!(r#"{{"error":{{"code":1,"message":"bad token={TOKEN} or {encoded}"}}}}"#);

@@ -44,3 +44,31 @@ async fn a_pause_holds_for_all_and_the_longest_counts() {
     drop(throttle.enter(1, HOUR, &*timer).await.unwrap());
     assert_eq!(timer.passed(), Duration::from_secs(9));
 }
+
+#[tokio::test]
+async fn a_dear_call_is_not_passed_by_cheap_ones() {
+    let timer = FastTimer::new();
+    let second = Duration::from_secs(1);
+    let pace = Pace { interval: second, burst: 5 };
+    let throttle = Throttle::new(NonZeroUsize::MIN.saturating_add(1), Some(pace), timer.instant());
+    drop(throttle.enter(5, HOUR, &*timer).await.unwrap());
+    let refused = throttle.enter(5, 2 * second, &*timer).await;
+    assert_eq!(refused.err(), Some(NoRoom(Some(5 * second))), "that is when there are five, not one");
+    let (began, order) = (timer.passed(), Mutex::new(Vec::new()));
+    let call = |units| {
+        let (throttle, timer, order) = (&throttle, &timer, &order);
+        async move {
+            drop(throttle.enter(units, HOUR, &**timer).await.unwrap());
+            order.lock().unwrap().push(units);
+        }
+    };
+    let cheap = async {
+        for _ in 0..20 {
+            call(1).await;
+        }
+    };
+    tokio::join!(call(5), cheap);
+    let order = order.into_inner().unwrap();
+    assert!(order[..2].contains(&5), "{order:?}");
+    assert!(timer.passed() >= began + 25 * second, "{:?}", timer.passed());
+}
