@@ -7,7 +7,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
+use super::{
+    Background, BuildError, Queue, Receiver, Role, Settings,
+    check::{check_routes, check_sources},
+    store, sweeper,
+};
 #[cfg(feature = "redis")]
 use crate::journal::Streams;
 use crate::{
@@ -17,9 +21,8 @@ use crate::{
     ingress::{Ingress, IngressContext, Limits, RefusedLog},
     live::Live,
     metrics::Metrics,
-    route::{RetryPolicy, Route, SourceFilter},
-    source::{Source, mismatch},
-    suggest::list,
+    route::{RetryPolicy, Route},
+    source::Source,
     target::{HttpClient, Means, Target, TargetError},
     worker::{Dispatcher, GivingBack, HandledRoute, Runner, WorkerHealth},
 };
@@ -467,71 +470,4 @@ fn handled(routes: Vec<PendingRoute<()>>, means: &Means) -> Result<Vec<HandledRo
         Ok(HandledRoute { name: name.into(), handler, route: pending.route })
     };
     routes.into_iter().map(handled).collect()
-}
-
-fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildError> {
-    match first_repeated(sources.iter().map(|(name, _)| name)) {
-        Some(name) => Err(BuildError::DuplicateSource(name.clone())),
-        None => Ok(()),
-    }
-}
-
-fn check_routes<'a>(
-    sources: &[(String, Source)],
-    routes: impl Iterator<Item = &'a Route> + Clone,
-) -> Result<(), BuildError> {
-    if let Some(name) = first_repeated(routes.clone().map(|route| &route.name)) {
-        return Err(BuildError::DuplicateRoute(name.clone()));
-    }
-    for route in routes {
-        check_sources_of(route, sources)?;
-        check_patterns_of(route, sources)?;
-        check_settings_of(route)?;
-    }
-    Ok(())
-}
-
-fn check_sources_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
-    let SourceFilter::Named(names) = &route.sources else { return Ok(()) };
-    let known = || sources.iter().map(|(name, _)| name.as_str());
-    match names.iter().find(|wanted| known().all(|name| name != *wanted)) {
-        Some(wanted) => Err(BuildError::UnknownSource {
-            route: route.name.clone(),
-            wanted: wanted.clone(),
-            known: list(known()),
-        }),
-        None => Ok(()),
-    }
-}
-
-fn check_patterns_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
-    let sources: Vec<_> =
-        sources.iter().filter(|(name, _)| route.sources.matches(name)).map(|(_, source)| source).collect();
-    match route.events.iter().find_map(|pattern| Some((pattern, mismatch(pattern, &sources)?))) {
-        Some((pattern, reason)) => {
-            Err(BuildError::UnknownKind { route: route.name.clone(), pattern: pattern.to_string(), reason })
-        }
-        None => Ok(()),
-    }
-}
-
-fn check_settings_of(route: &Route) -> Result<(), BuildError> {
-    let wrong =
-        |setting, expected| Err(BuildError::RouteSetting { route: route.name.clone(), setting, expected });
-    match &route.retry {
-        _ if route.timeout.is_zero() => wrong("a timeout of zero".to_owned(), "a time to run in"),
-        RetryPolicy { max_attempts: 0, .. } => wrong("max_attempts = 0".to_owned(), "at least one attempt"),
-        RetryPolicy { min, max, .. } if min > max => {
-            wrong(format!("retry delays from {min:?} to {max:?}"), "a `min` no longer than `max`")
-        }
-        _ => Ok(()),
-    }
-}
-
-fn first_repeated<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
-    let all = names.clone();
-    names
-        .enumerate()
-        .find(|(at, name)| all.clone().take(*at).any(|earlier| earlier == *name))
-        .map(|(_, name)| name)
 }
