@@ -3,14 +3,29 @@
 use super::BuildError;
 use crate::{
     route::{RetryPolicy, Route, SourceFilter},
-    source::{Source, mismatch},
+    source::{Source, is_name, mismatch},
     suggest::list,
 };
 
 pub(super) fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildError> {
-    match first_repeated(sources.iter().map(|(name, _)| name)) {
-        Some(name) => Err(BuildError::DuplicateSource(name.clone())),
-        None => Ok(()),
+    if let Some(name) = first_repeated(sources.iter().map(|(name, _)| name)) {
+        return Err(BuildError::DuplicateSource(name.clone()));
+    }
+    sources.iter().try_for_each(|(name, source)| check_source(name, source))
+}
+
+fn check_source(name: &str, source: &Source) -> Result<(), BuildError> {
+    let profile = source.provider.profile();
+    if !is_name(name) {
+        Err(BuildError::SourceName(name.to_owned()))
+    } else if profile.lacks_secret {
+        Err(BuildError::NoSecret(name.to_owned()))
+    } else if source.path_secrets.had_empty() {
+        Err(BuildError::EmptyPathSecret(name.to_owned()))
+    } else if profile.needs_path_secret && source.path_secrets.is_empty() {
+        Err(BuildError::NoPathSecret(name.to_owned()))
+    } else {
+        Ok(())
     }
 }
 
