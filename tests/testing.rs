@@ -11,12 +11,13 @@ use std::{
 };
 
 use doorbell::{
-    Attempt, Builder, Event, HandlerError, Job, Raw, Receiver, RetryPolicy, Source, State,
+    Attempt, Builder, Event, HandlerError, Job, Raw, Receiver, RetryPolicy, Route, Source, State,
     clock::{Clock, ManualClock, Timestamp},
     provider::{
         Hmac, Kladana, Parsed, Poster, Preset, Provider, Quable, Refusal, Request, Shareactor, Unparsable,
         hmac::Scheme, kladana, poster, quable, shareactor,
     },
+    target::{HttpOptions, Target},
     testing::{self, JobReport, JobState, Message, Outcome, Sample, SignError, TestReceiver},
 };
 use http::StatusCode;
@@ -319,6 +320,33 @@ async fn jobs_run_in_the_order_of_deliveries_events_and_routes() {
     let listed: Vec<_> =
         doorbell.jobs().iter().map(|job| (job.subject.clone().unwrap(), job.route.clone())).collect();
     assert_eq!(listed, expected);
+}
+
+#[tokio::test]
+async fn targets_reach_nobody_and_their_jobs_are_done() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made");
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    let builder = cafe()
+        .target(Route::new("cafe", "stock.*"), Target::http(&url, HttpOptions::default()).unwrap())
+        .named("http")
+        .target(Route::new("cafe", "stock.*"), Target::exec(["touch", made.to_str().unwrap()]).unwrap())
+        .named("exec");
+    // It would be in the queue's own Redis, and a test has none.
+    #[cfg(feature = "redis")]
+    let builder = builder
+        .target(Route::new("cafe", "stock.*"), Target::redis_stream("orders").unwrap())
+        .named("stream");
+    let mut doorbell = start(builder).await;
+    doorbell.send("cafe", Sample::Poster).await;
+    let jobs = doorbell.run().await;
+    assert_eq!(jobs[..2].iter().map(|job| job.route.as_str()).collect::<Vec<_>>(), ["http", "exec"]);
+    assert_eq!(jobs.len(), 2 + usize::from(cfg!(feature = "redis")));
+    assert!(jobs.iter().all(|job| states(job) == [JobState::Done]), "{jobs:?}");
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert!(!made.exists());
 }
 
 #[tokio::test]

@@ -59,8 +59,9 @@ pub(crate) struct Assembled {
     closing: store::Closing,
 }
 
-/// Makes a route's handler, once there are a state and the means for it.
-type MakeHandler<S> = Box<dyn FnOnce(&S, &Means) -> Result<SharedHandler, TargetError> + Send>;
+/// Makes a route's handler, once there are a state and the means for targets; without means, a target's jobs are simply
+/// done.
+type MakeHandler<S> = Box<dyn FnOnce(&S, Option<&Means>) -> Result<SharedHandler, TargetError> + Send>;
 
 impl<S> Builder<S> {
     pub(super) fn new() -> Self {
@@ -118,7 +119,10 @@ impl<S> Builder<S> {
     /// Sends a route's events to a target.
     pub fn target(self, route: Route, target: impl Into<Target>) -> Self {
         let target = target.into();
-        self.push(route, |_, means| target.into_handler(means))
+        self.push(route, |_, means| match means {
+            Some(means) => target.into_handler(means),
+            None => Ok(Arc::new(FunctionHandler::<_, (), ()>::new(async || Ok(()), ()))),
+        })
     }
 
     fn function<F, Args>(self, route: Route, function: F) -> Self
@@ -133,7 +137,7 @@ impl<S> Builder<S> {
     fn push(
         mut self,
         route: Route,
-        handler: impl FnOnce(&S, &Means) -> Result<SharedHandler, TargetError> + Send + 'static,
+        handler: impl FnOnce(&S, Option<&Means>) -> Result<SharedHandler, TargetError> + Send + 'static,
     ) -> Self {
         self.routes.push(PendingRoute { route, handler: Box::new(handler) });
         self
@@ -270,7 +274,8 @@ impl<S> Builder<S> {
             let state = state.clone();
             PendingRoute {
                 route: pending.route,
-                handler: Box::new(move |(): &(), means: &Means| (pending.handler)(&state, means)) as Box<_>,
+                handler: Box::new(move |(): &(), means: Option<&Means>| (pending.handler)(&state, means))
+                    as Box<_>,
             }
         });
         let routes = routes.collect();
@@ -314,10 +319,11 @@ impl Builder<()> {
 
     async fn start(self) -> Result<Receiver, BuildError> {
         let ids = IdGenerator::new().map_err(|error| BuildError::Random(error.to_string()))?;
-        Ok(self.assemble(ids).await?.start())
+        let means = means(&self.settings)?;
+        Ok(self.assemble(ids, Some(&means)).await?.start())
     }
 
-    /// Opens a journal of its own in this folder and starts nothing. Equal runs get equal ids, and no sender's deadline
+    /// Opens a journal of its own in this folder and starts nothing. Targets reach nobody. Equal runs get equal ids, and no sender's deadline
     /// is ever missed: a test does not depend on the machine's speed.
     pub(crate) async fn assemble_for_tests(
         mut self,
@@ -337,11 +343,11 @@ impl Builder<()> {
         settings.limits.body_time = NEVER;
         // Nothing renews the leases, and a handler may move the clock.
         settings.lease = NEVER;
-        Ok((self.assemble(IdGenerator::seeded(0)).await?, sources))
+        Ok((self.assemble(IdGenerator::seeded(0), None).await?, sources))
     }
 
     /// Puts the parts together and opens the journal.
-    async fn assemble(self, ids: IdGenerator) -> Result<Assembled, BuildError> {
+    async fn assemble(self, ids: IdGenerator, means: Option<&Means>) -> Result<Assembled, BuildError> {
         let Self { sources, routes, settings, misplaced } = self;
         if let Some(method) = misplaced {
             return Err(BuildError::NoRouteYet(method));
@@ -349,7 +355,7 @@ impl Builder<()> {
         check_sources(&sources)?;
         check_routes(&sources, routes.iter().map(|pending| &pending.route))?;
         let clock = settings.clock.clone();
-        let routes = handled(routes, &means(&settings)?)?;
+        let routes = handled(routes, means)?;
         let plain_routes: Arc<[Route]> = routes.iter().map(|handled| handled.route.clone()).collect();
         let (metrics, live, refused) = (Metrics::new(), Live::new(), Arc::<RefusedLog>::default());
         // Boxed: what opens a store is deep, and would weigh on every future that a receiver is built in.
@@ -462,7 +468,7 @@ fn means(settings: &Settings) -> Result<Means, BuildError> {
     })
 }
 
-fn handled(routes: Vec<PendingRoute<()>>, means: &Means) -> Result<Vec<HandledRoute>, BuildError> {
+fn handled(routes: Vec<PendingRoute<()>>, means: Option<&Means>) -> Result<Vec<HandledRoute>, BuildError> {
     let handled = |pending: PendingRoute<()>| {
         let name = pending.route.name.as_str();
         let handler = (pending.handler)(&(), means)
