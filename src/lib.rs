@@ -61,6 +61,9 @@
 //! # }
 //! ```
 //!
+//! Each argument of a handler says what it wants of the job: [`Event`], a vendor's event as a type; [`Json`], the same as a
+//! type of your own; [`Raw`], [`Job`], [`Delivery`], [`Attempt`] or [`State`].
+//!
 //! [`Receiver::router`] goes into an axum application instead; [`Builder::target`] sends events elsewhere. The
 //! repository's `examples/` run. [`testing`] has a receiver for your tests, which runs your handlers without a network or
 //! waiting, and makes requests as the senders make them.
@@ -161,7 +164,7 @@ pub use self::verified::{Verified, VerifiedEvent, Verifier, VerifyRejection};
 #[cfg(feature = "receiver")]
 pub use self::{
     handler::{
-        Attempt, Capacity, Delivery, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Raw, State,
+        Attempt, Capacity, Delivery, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Json, Raw, State,
     },
     ingress::Limits,
     journal::OpenError,

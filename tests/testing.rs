@@ -11,7 +11,7 @@ use std::{
 };
 
 use doorbell::{
-    Attempt, Builder, Event, HandlerError, Job, Raw, Receiver, RetryPolicy, Route, Source, State,
+    Attempt, Builder, Event, HandlerError, Job, Json, Raw, Receiver, RetryPolicy, Route, Source, State,
     clock::{Clock, ManualClock, Timestamp},
     provider::{
         Hmac, Kladana, Parsed, Poster, Preset, Provider, Quable, Refusal, Request, Shareactor, Unparsable,
@@ -320,6 +320,29 @@ async fn jobs_run_in_the_order_of_deliveries_events_and_routes() {
     let listed: Vec<_> =
         doorbell.jobs().iter().map(|job| (job.subject.clone().unwrap(), job.route.clone())).collect();
     assert_eq!(listed, expected);
+}
+
+#[tokio::test]
+async fn a_type_of_ones_own_is_read_by_serde_and_data_that_is_none_is_dead_at_once() {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let names = Arc::new(Mutex::new(Vec::new()));
+    let noted = names.clone();
+    let github = Hmac::preset(Preset::Github, "secret").unwrap();
+    let builder = Receiver::builder().source("it", github).on("it", "*", move |Json(it): Json<Named>| {
+        noted.lock().unwrap().push(it.name);
+        ok()
+    });
+    let mut doorbell = start(builder).await;
+    doorbell.send("it", json!({"name": "Ada", "more": 1})).await;
+    doorbell.send("it", json!({"name": 7})).await;
+    let jobs = doorbell.run().await;
+    assert_eq!(jobs.iter().flat_map(states).collect::<Vec<_>>(), [JobState::Done, JobState::Dead]);
+    let error = jobs[1].error.as_deref().unwrap();
+    assert!(error.contains("can't be read as") && error.contains("Named: invalid type"), "{error}");
+    assert_eq!(*names.lock().unwrap(), ["Ada"]);
 }
 
 #[tokio::test]
