@@ -5,6 +5,8 @@
 //! # and in another terminal, as GitHub would:
 //! cargo run -- send github --to http://127.0.0.1:3000/hooks/in/repo --secret a-made-up-secret
 //! ```
+//!
+//! Crates that it needs beside `doorbell`: `axum`, `serde` and `tokio`.
 
 use std::sync::{
     Arc,
