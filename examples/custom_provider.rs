@@ -8,6 +8,8 @@
 //! curl -d "$body" -H "Parcel-Signature: $signature" http://127.0.0.1:8080/in/parcels
 //! ```
 //!
+//! Crates that it needs beside `doorbell`: `base64`, `hmac`, `serde`, `serde_json`, `sha2` and `tokio`.
+//!
 //! The made-up courier of this example signs the body by HMAC, and sends several events in one request. (A sender with one
 //! event in each needs no code: `Hmac` with a `Scheme` knows all the usual ways to sign.)
 

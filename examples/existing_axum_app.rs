@@ -5,6 +5,8 @@
 //! # and in another terminal, as GitHub would:
 //! cargo run -- send github --to http://127.0.0.1:3000/hooks/in/repo --secret a-made-up-secret
 //! ```
+//!
+//! Crates that it needs beside `doorbell`: `axum`, `serde` and `tokio`.
 
 use std::sync::{
     Arc,
@@ -13,21 +15,26 @@ use std::sync::{
 
 use axum::{Router, extract, routing::get};
 use doorbell::{
-    Event, HandlerError, Job, Receiver, State,
+    HandlerError, Job, Json, Receiver, State,
     provider::{Hmac, Preset},
 };
-use serde_json::Value;
+use serde::Deserialize;
 
 #[derive(Clone, Default)]
 struct App {
     pushes: Arc<AtomicUsize>,
 }
 
-/// Each argument says what it wants of the job: the event, the job itself, the application's state.
-async fn pushed(event: Event<Value>, job: Job, app: State<App>) -> Result<(), HandlerError> {
-    let branch = event["ref"].as_str().ok_or_else(|| HandlerError::discard("a push to no branch"))?;
+/// What this application wants of GitHub's `push`; the rest is ignored.
+#[derive(Deserialize)]
+struct Push {
+    r#ref: String,
+}
+
+/// Each argument says what it wants of the job: the event as a type of one's own, the job itself, the application's state.
+async fn pushed(Json(push): Json<Push>, job: Job, app: State<App>) -> Result<(), HandlerError> {
     let count = app.pushes.fetch_add(1, Ordering::Relaxed) + 1;
-    println!("push {count} to {branch}: job {}, attempt {}", job.id, job.attempt.number);
+    println!("push {count} to {}: job {}, attempt {}", push.r#ref, job.id, job.attempt.number);
     Ok(())
 }
 

@@ -6,6 +6,8 @@
 //! cargo run -- send kladana --sample kladana-several --to http://127.0.0.1:8080/in/erp/5d8e1c0f47a94b62
 //! ```
 //!
+//! Crates that it needs beside `doorbell`: `rusqlite`, `serde` and `tokio`.
+//!
 //! `KLADANA_URL` is the host to ask, `api.kladana.com` if it is not set. Another address to listen on:
 //! `--example kladana_enrich -- 127.0.0.1:9000`. The table is in `products.db`.
 

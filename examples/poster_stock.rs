@@ -7,6 +7,8 @@
 //! sqlite3 stock.db 'SELECT * FROM stock'
 //! ```
 //!
+//! Crates that it needs beside `doorbell`: `rusqlite` and `tokio`.
+//!
 //! A handler runs at least once, and in no order. So it owes two things, and both are one transaction here:
 //!
 //! - **Once**: the job's id is stored with what the job did. It is the same on every attempt and every replay.

@@ -6,6 +6,8 @@
 //! cargo run -- send poster --to http://127.0.0.1:8080/in/cafe --secret 5d8e1c0f47a94b62b3f0a7c1e9d24680
 //! ```
 //!
+//! Crates that it needs beside `doorbell`: `tokio`.
+//!
 //! What was taken in lies in `data/`, and survives this process. Another address: `--example quickstart -- 127.0.0.1:9000`.
 
 use doorbell::{

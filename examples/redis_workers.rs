@@ -10,6 +10,8 @@
 //! cargo run -- send github --to http://127.0.0.1:8080/in/repo --secret a-made-up-secret
 //! ```
 //!
+//! Crates that it needs beside `doorbell`: `serde_json` and `tokio`.
+//!
 //! An ingress acknowledges what its own disk has (`data/`), and moves it to Redis right after. While Redis is away it goes
 //! on acknowledging, and a worker waits. Kill either at any time: nothing that was acknowledged is lost.
 

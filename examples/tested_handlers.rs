@@ -4,6 +4,8 @@
 //! cargo test --example tested_handlers
 //! ```
 //!
+//! Crates that it needs beside `doorbell`: `serde_json` and `tokio`.
+//!
 //! The sources and routes stand in a function of their own, [`shop`]. `main` serves what it makes; the tests below give
 //! it to a receiver that needs neither a network nor time.
 

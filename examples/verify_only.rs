@@ -4,6 +4,8 @@
 //! ```sh
 //! cargo run --no-default-features --example verify_only
 //! ```
+//!
+//! Crates that it needs beside `doorbell`: `http`.
 
 use doorbell::{
     clock::{Clock, SystemClock},

@@ -67,7 +67,7 @@
 //!
 //! | you want to | use |
 //! |---|---|
-//! | handle events in Rust | a function: [`Builder::on`]. Each of its arguments is a [`FromJob`]: [`Event`], [`Job`], [`State`], … |
+//! | handle events in Rust | a function: [`Builder::on`]. Each argument says what it wants of the job: [`Event`], a vendor's event as a type; [`Json`], the same as a type of your own; [`Raw`], [`Job`], [`Delivery`], [`Attempt`], [`State`] |
 //! | have them handled in another language | a [`target`]: an HTTP endpoint, a command, a Redis stream |
 //! | take deliveries in inside an axum application | [`Receiver::router`] |
 //! | share the work among machines | [`RedisQueue`], and a [`Role`] for each process |
@@ -192,7 +192,7 @@ pub use self::verified::{Verified, VerifiedEvent, Verifier, VerifyRejection};
 #[cfg(feature = "receiver")]
 pub use self::{
     handler::{
-        Attempt, Capacity, Delivery, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Raw, State,
+        Attempt, Capacity, Delivery, Event, FromJob, Handler, HandlerError, HandlerFn, Job, Json, Raw, State,
     },
     ingress::Limits,
     journal::OpenError,

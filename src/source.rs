@@ -46,7 +46,8 @@ impl Source {
         }
     }
 
-    /// Demands one of these secrets at the end of the path: `/in/<source>/<secret>`.
+    /// Demands one of these secrets at the end of the path: `/in/<source>/<secret>`. An empty text is none, and no receiver
+    /// is built with it.
     pub fn path_secret(mut self, secrets: impl Into<Secrets>) -> Self {
         self.path_secrets = secrets.into();
         self
@@ -76,6 +77,17 @@ impl<P: Provider> From<P> for Source {
     fn from(provider: P) -> Self {
         Self::new(provider)
     }
+}
+
+/// What a source's name looks like.
+pub(crate) const NAME: &str =
+    "up to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit";
+
+/// Whether a source can have this name. It stands in URLs, headers and metrics, so few characters are allowed.
+pub(crate) fn is_name(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 
 /// What is wrong with a pattern that fits nothing which any of these sources is known to send: likely a typing error.

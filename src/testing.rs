@@ -33,7 +33,8 @@
 //! ```
 //!
 //! What is tested is what will run: the ingress answers, the store recognises and enqueues, each attempt is the
-//! workers' own. Only time is made up, so two days of retries are over at once, and their times are the same in every
+//! workers' own. Targets alone are left out, so that no test posts to a real address: their jobs are done at once. And time
+//! is made up, so two days of retries are over at once, and their times are the same in every
 //! run. [`TestReceiver`] says more.
 //!
 //! # Content of your own

@@ -11,12 +11,13 @@ use std::{
 };
 
 use doorbell::{
-    Attempt, Builder, Event, HandlerError, Job, Raw, Receiver, RetryPolicy, Source, State,
+    Attempt, Builder, Event, HandlerError, Job, Json, Raw, Receiver, RetryPolicy, Route, Source, State,
     clock::{Clock, ManualClock, Timestamp},
     provider::{
         Hmac, Kladana, Parsed, Poster, Preset, Provider, Quable, Refusal, Request, Shareactor, Unparsable,
         hmac::Scheme, kladana, poster, quable, shareactor,
     },
+    target::{HttpOptions, Target},
     testing::{self, JobReport, JobState, Message, Outcome, Sample, SignError, TestReceiver},
 };
 use http::StatusCode;
@@ -319,6 +320,56 @@ async fn jobs_run_in_the_order_of_deliveries_events_and_routes() {
     let listed: Vec<_> =
         doorbell.jobs().iter().map(|job| (job.subject.clone().unwrap(), job.route.clone())).collect();
     assert_eq!(listed, expected);
+}
+
+#[tokio::test]
+async fn a_type_of_ones_own_is_read_by_serde_and_data_that_is_none_is_dead_at_once() {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let names = Arc::new(Mutex::new(Vec::new()));
+    let noted = names.clone();
+    let github = Hmac::preset(Preset::Github, "secret").unwrap();
+    let builder = Receiver::builder().source("it", github).on("it", "*", move |Json(it): Json<Named>| {
+        noted.lock().unwrap().push(it.name);
+        ok()
+    });
+    let mut doorbell = start(builder).await;
+    doorbell.send("it", json!({"name": "Ada", "more": 1})).await;
+    doorbell.send("it", json!({"name": 7})).await;
+    let jobs = doorbell.run().await;
+    assert_eq!(jobs.iter().flat_map(states).collect::<Vec<_>>(), [JobState::Done, JobState::Dead]);
+    let error = jobs[1].error.as_deref().unwrap();
+    assert!(error.contains("can't be read as") && error.contains("Named: invalid type"), "{error}");
+    assert_eq!(*names.lock().unwrap(), ["Ada"]);
+}
+
+#[tokio::test]
+async fn targets_reach_nobody_and_their_jobs_are_done() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let made = folder.path().join("made");
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    let builder = cafe()
+        .target(Route::new("cafe", "stock.*"), Target::http(&url, HttpOptions::default()).unwrap())
+        .named("http")
+        .target(Route::new("cafe", "stock.*"), Target::exec(["touch", made.to_str().unwrap()]).unwrap())
+        .named("exec");
+    // It would be in the queue's own Redis, and a test has none.
+    #[cfg(feature = "redis")]
+    let builder = builder
+        .target(Route::new("cafe", "stock.*"), Target::redis_stream("orders").unwrap())
+        .named("stream");
+    let mut doorbell = start(builder).await;
+    doorbell.send("cafe", Sample::Poster).await;
+    let jobs = doorbell.run().await;
+    assert_eq!(jobs[..2].iter().map(|job| job.route.as_str()).collect::<Vec<_>>(), ["http", "exec"]);
+    assert_eq!(jobs.len(), 2 + usize::from(cfg!(feature = "redis")));
+    assert!(jobs.iter().all(|job| states(job) == [JobState::Done]), "{jobs:?}");
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert!(!made.exists());
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ use super::{
     reader::Table,
     secrets::secrets,
     sections::SHORT,
-    value::{self, NAME, list, near, show_duration},
+    value::{self, list, near, show_duration},
 };
 use crate::{
     provider::{Secrets, hmac::SchemeError},
-    source::Source,
+    source::{NAME, Source},
 };
 
 /// A configured sender.

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use crate::source::is_name;
 pub(super) use crate::suggest::{list, near};
 
 /// How many may happen in a span of time: `100/s`.
@@ -34,8 +35,6 @@ impl fmt::Display for Rate {
 pub(super) const DURATION: &str = "a time with its unit, such as \"1500ms\", \"30s\" or \"30d\"";
 pub(super) const SIZE: &str = "a number of bytes, or a text such as \"64KiB\", \"1MiB\" or \"10GiB\"";
 pub(super) const RATE: &str = "how many a second, minute or hour, such as \"100/s\", \"60/m\" or \"10/h\"";
-pub(super) const NAME: &str =
-    "up to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit";
 
 /// `1500ms`, `30d`, `1h 30m`; `0` is no time at all.
 pub(super) fn duration(text: &str) -> Option<Duration> {
@@ -75,12 +74,9 @@ pub(super) fn rate(text: &str) -> Option<Rate> {
     Some(Rate { count, per: Duration::from_secs(seconds) })
 }
 
-/// A source's or route's name. It stands in URLs, headers and metrics, so few characters are allowed.
+/// A source's name.
 pub(super) fn name(text: &str) -> Option<String> {
-    let fits = text.len() <= 64
-        && text.starts_with(|first: char| first.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
-    fits.then(|| text.to_owned())
+    is_name(text).then(|| text.to_owned())
 }
 
 /// What a route's name looks like.

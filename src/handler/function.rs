@@ -4,13 +4,14 @@ use std::{marker::PhantomData, ops::Deref};
 
 use axum_core::extract::FromRef;
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 
 use super::{Attempt, Delivery, Handler, HandlerError, Job};
-use crate::provider::FromEvent;
+use crate::provider::{EventError, FromEvent};
 
 /// What an argument of a handler function takes from its job.
 ///
-/// Implemented for [`Event`], [`Raw`], [`Job`], [`Delivery`], [`Attempt`] and [`State`]; implement it for a type of your
+/// Implemented for [`Event`], [`Json`], [`Raw`], [`Job`], [`Delivery`], [`Attempt`] and [`State`]; implement it for a type of your
 /// own to give your handlers more:
 ///
 /// ```
@@ -36,8 +37,8 @@ use crate::provider::FromEvent;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a handler",
     label = "not something that a job offers",
-    note = "an argument is one of `Event<T>`, `Raw`, `Job`, `Delivery`, `Attempt` and `State<…>`: wrap what `with_state` \
-            is given in `State`, or implement `FromJob` for your own type"
+    note = "an argument is one of `Event<T>`, `Json<T>`, `Raw`, `Job`, `Delivery`, `Attempt` and `State<…>`: wrap what \
+            `with_state` is given in `State`, what implements `Deserialize` in `Json`, or implement `FromJob` for your own type"
 )]
 pub trait FromJob<S>: Sized {
     /// Takes the argument from a job, or says what becomes of the job if that can't be done.
@@ -81,6 +82,47 @@ impl<T> Deref for Event<T> {
 impl<S, T: FromEvent> FromJob<S> for Event<T> {
     fn from_job(job: &Job, _: &S) -> Result<Self, HandlerError> {
         T::from_event(&job.kind, &job.data).map(Event).map_err(HandlerError::dead)
+    }
+}
+
+/// The event's data, read from JSON as a type of your own by serde. Data that is no `T` makes the job a dead letter at once.
+///
+/// ```
+/// use doorbell::{HandlerError, Json, Receiver, provider::{Hmac, Preset}};
+/// use serde::Deserialize;
+///
+/// /// What this application wants of GitHub's `push`; the rest is ignored.
+/// #[derive(Deserialize)]
+/// struct Push {
+///     r#ref: String,
+///     after: String,
+/// }
+///
+/// async fn pushed(Json(push): Json<Push>) -> Result<(), HandlerError> {
+///     println!("{} is at {} now", push.r#ref, push.after);
+///     Ok(())
+/// }
+///
+/// let github = Hmac::preset(Preset::Github, "a secret")?;
+/// let builder = Receiver::builder::<()>().source("repo", github).on("repo", "push", pushed);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Json<T>(pub T);
+
+impl<T> Deref for Json<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<S, T: DeserializeOwned> FromJob<S> for Json<T> {
+    fn from_job(job: &Job, _: &S) -> Result<Self, HandlerError> {
+        serde_json::from_slice(&job.data).map(Json).map_err(|error| {
+            HandlerError::dead(EventError::new(&job.kind, std::any::type_name::<T>(), error))
+        })
     }
 }
 
@@ -171,7 +213,7 @@ impl<S, Part: FromRef<S>> FromJob<S> for State<Part> {
     message = "`{Self}` can't handle jobs",
     label = "not a function of up to four arguments",
     note = "a handler is an `async fn(…) -> Result<(), HandlerError>` with up to four arguments, each one of `Event<T>`, \
-            `Raw`, `Job`, `Delivery`, `Attempt` and `State<…>`; `Job` holds most of them",
+            `Json<T>`, `Raw`, `Job`, `Delivery`, `Attempt` and `State<…>`; `Job` holds most of them",
     note = "what implements `Handler` goes into `route(…)`"
 )]
 pub trait HandlerFn<Args> {

@@ -107,7 +107,7 @@ impl Job {
 pub struct Attempt {
     /// From 1; counted before the handler starts, so an attempt that took its process down counts.
     pub number: u32,
-    /// How many attempts the job gets in all.
+    /// How many attempts the job gets by its route's schedule, in which those that ended in a crash do not count.
     pub max: u32,
     /// How many times the job has been replayed.
     pub replay: u32,
@@ -116,9 +116,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether no other attempt follows if this one fails.
+    /// Whether no other attempt follows if this one fails with an error, a panic or by its time limit. If its process
+    /// dies, one may.
     pub fn is_last(&self) -> bool {
-        self.number >= self.max
+        self.counted() >= self.max
+    }
+
+    /// Which attempt of the schedule's this is, from 1: those that ended in a crash are not counted.
+    pub(crate) fn counted(&self) -> u32 {
+        self.number.saturating_sub(self.crashes).max(1)
     }
 }
 
@@ -142,6 +148,21 @@ impl Job {
             data: Bytes::from_static(br#"{"object":"stock","object_id":512}"#),
             content_type: Some("application/json".into()),
             attempt: Attempt { number: 1, max: 23, replay: 0, crashes: 0 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crashes_bring_the_last_attempt_no_closer() {
+        for (number, crashes, last) in
+            [(1, 0, false), (2, 0, true), (2, 1, false), (3, 1, true), (3, 2, false), (1, 1, false)]
+        {
+            let attempt = Attempt { number, max: 2, replay: 0, crashes };
+            assert_eq!(attempt.is_last(), last, "{attempt:?}");
         }
     }
 }

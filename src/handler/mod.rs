@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 pub(crate) use self::function::FunctionHandler;
 pub use self::{
     error::HandlerError,
-    function::{Event, FromJob, HandlerFn, Raw, State},
+    function::{Event, FromJob, HandlerFn, Json, Raw, State},
     job::{Attempt, Delivery, Job},
 };
 

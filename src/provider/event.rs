@@ -37,7 +37,8 @@ use super::json;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "an event can't be read as `{Self}`",
-    note = "take a vendor's own type, `serde_json::Value` or `Bytes`, or implement `FromEvent` for yours"
+    note = "take a vendor's own type, `serde_json::Value` or `Bytes`, or implement `FromEvent` for yours; in a handler, \
+            `Json<…>` takes whatever implements `Deserialize`"
 )]
 pub trait FromEvent: Sized {
     /// Reads the data of an event of this kind.

@@ -100,6 +100,7 @@ impl Provider for Kladana {
             // Bodies of older notifications are equal for different updates.
             dedupe_fallback: Duration::ZERO,
             needs_path_secret: !self.insecure,
+            ..Profile::default()
         }
     }
 

@@ -380,6 +380,8 @@ pub struct Profile {
     pub dedupe_fallback: Duration,
     /// Whether the sender's requests carry no proof of their own, so that the path must hold a secret.
     pub needs_path_secret: bool,
+    /// Whether a secret that the provider goes by is missing or an empty text. No receiver is built with it then.
+    pub lacks_secret: bool,
 }
 
 impl Default for Profile {
@@ -389,6 +391,7 @@ impl Default for Profile {
             success: Reply::EMPTY_OK,
             dedupe_fallback: Duration::from_secs(10),
             needs_path_secret: false,
+            lacks_secret: false,
         }
     }
 }

@@ -116,6 +116,7 @@ impl Provider for Poster {
         Profile {
             deadline: std::time::Duration::from_millis(1500),
             success: Reply::json(r#"{"status":"accept"}"#),
+            lacks_secret: self.secrets.is_empty() || self.secrets.had_empty(),
             ..Profile::default()
         }
     }

@@ -44,6 +44,8 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Quable {
     proof: Proof,
+    /// Whether it was given an empty `Authorization`, which is none.
+    had_empty: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -60,14 +62,15 @@ impl Quable {
     /// A right path secret does not stand in for the header.
     pub fn new(authorization: impl Into<Secrets>) -> Self {
         let authorization = authorization.into();
+        let had_empty = authorization.had_empty();
         let proof =
             if authorization.is_empty() { Proof::PathSecret } else { Proof::Authorization(authorization) };
-        Self { proof }
+        Self { proof, had_empty }
     }
 
     /// Quable, proved by the secret in the request's path.
     pub fn path_secret_only() -> Self {
-        Self { proof: Proof::PathSecret }
+        Self { proof: Proof::PathSecret, had_empty: false }
     }
 
     /// Takes whatever comes, from anybody who knows or guesses the URL, where no `Authorization` value is set.
@@ -123,7 +126,11 @@ impl Provider for Quable {
     }
 
     fn profile(&self) -> Profile {
-        Profile { needs_path_secret: matches!(self.proof, Proof::PathSecret), ..Profile::default() }
+        Profile {
+            needs_path_secret: matches!(self.proof, Proof::PathSecret),
+            lacks_secret: self.had_empty,
+            ..Profile::default()
+        }
     }
 
     fn known_kinds(&self) -> &[&str] {

@@ -50,7 +50,8 @@ impl From<String> for Secret {
 
 /// All secrets that are valid now: one, or several while one is rotated out.
 ///
-/// An empty text is no secret (anybody could sign with it) and is left out.
+/// An empty text is no secret (anybody could sign with it) and is left out. A receiver is not built with
+/// one: it is likely an environment variable that is set, and empty.
 ///
 /// ```
 /// use doorbell::provider::Secrets;
@@ -60,29 +61,37 @@ impl From<String> for Secret {
 /// assert_eq!(format!("{rotating:?}"), "[[REDACTED], [REDACTED]]");
 /// ```
 #[derive(Clone, Default)]
-pub struct Secrets(Vec<Secret>);
+pub struct Secrets {
+    secrets: Vec<Secret>,
+    had_empty: bool,
+}
 
 impl Secrets {
     /// No secret at all: nothing matches.
     pub const fn none() -> Self {
-        Self(Vec::new())
+        Self { secrets: Vec::new(), had_empty: false }
     }
 
     /// Whether there is no secret.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.secrets.is_empty()
+    }
+
+    /// Whether an empty text was among what these were made of, and left out.
+    pub fn had_empty(&self) -> bool {
+        self.had_empty
     }
 
     /// The secrets, the preferred one (the one to sign with) first.
     pub fn iter(&self) -> impl Iterator<Item = &Secret> {
-        self.0.iter()
+        self.secrets.iter()
     }
 
     /// Whether `candidate` is one of them. The time taken tells neither which one nor how much of it was right
     /// nor how long it is.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         let candidate = Sha256::digest(candidate);
-        let any = self.0.iter().fold(Choice::from(0), |found, secret| {
+        let any = self.secrets.iter().fold(Choice::from(0), |found, secret| {
             found | Sha256::digest(secret.expose()).as_slice().ct_eq(candidate.as_slice())
         });
         any.into()
@@ -91,7 +100,7 @@ impl Secrets {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.0).finish()
+        f.debug_list().entries(&self.secrets).finish()
     }
 }
 
@@ -115,7 +124,9 @@ impl<S: Into<Secret>, const N: usize> From<[S; N]> for Secrets {
 
 impl<S: Into<Secret>> FromIterator<S> for Secrets {
     fn from_iter<I: IntoIterator<Item = S>>(several: I) -> Self {
-        Self(several.into_iter().map(Into::into).filter(|secret| !secret.expose().is_empty()).collect())
+        let (empty, secrets): (Vec<Secret>, _) =
+            several.into_iter().map(Into::into).partition(|secret| secret.expose().is_empty());
+        Self { secrets, had_empty: !empty.is_empty() }
     }
 }
 

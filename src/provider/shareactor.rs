@@ -183,7 +183,11 @@ impl Provider for Shareactor {
     }
 
     fn profile(&self) -> Profile {
-        Profile { needs_path_secret: self.keys.is_empty(), ..Profile::default() }
+        Profile {
+            needs_path_secret: self.keys.is_empty(),
+            lacks_secret: self.secrets.had_empty(),
+            ..Profile::default()
+        }
     }
 
     fn known_kinds(&self) -> &[&str] {

@@ -8,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use super::{Background, BuildError, Queue, Receiver, Role, Settings, store, sweeper};
+use super::{
+    Background, BuildError, Queue, Receiver, Role, Settings,
+    check::{check_routes, check_sources},
+    store, sweeper,
+};
 #[cfg(feature = "redis")]
 use crate::journal::Streams;
 use crate::{
@@ -18,9 +22,8 @@ use crate::{
     ingress::{Ingress, IngressContext, Limits, RefusedLog},
     live::Live,
     metrics::Metrics,
-    route::{RetryPolicy, Route, SourceFilter},
-    source::{Source, mismatch},
-    suggest::list,
+    route::{RetryPolicy, Route},
+    source::Source,
     target::{HttpClient, Means, Target, TargetError},
     worker::{Dispatcher, GivingBack, HandledRoute, Runner, WorkerHealth},
 };
@@ -119,8 +122,9 @@ impl<S> fmt::Debug for Builder<S> {
     }
 }
 
-/// Makes a route's handler, once there are a state and the means for it.
-type MakeHandler<S> = Box<dyn FnOnce(&S, &Means) -> Result<SharedHandler, TargetError> + Send>;
+/// Makes a route's handler, once there are a state and the means for targets; without means, a target's jobs are simply
+/// done.
+type MakeHandler<S> = Box<dyn FnOnce(&S, Option<&Means>) -> Result<SharedHandler, TargetError> + Send>;
 
 impl<S> Builder<S> {
     pub(super) fn new() -> Self {
@@ -203,7 +207,10 @@ impl<S> Builder<S> {
     /// ```
     pub fn target(self, route: Route, target: impl Into<Target>) -> Self {
         let target = target.into();
-        self.push(route, |_, means| target.into_handler(means))
+        self.push(route, |_, means| match means {
+            Some(means) => target.into_handler(means),
+            None => Ok(Arc::new(FunctionHandler::<_, (), ()>::new(async || Ok(()), ()))),
+        })
     }
 
     fn function<F, Args>(self, route: Route, function: F) -> Self
@@ -218,7 +225,7 @@ impl<S> Builder<S> {
     fn push(
         mut self,
         route: Route,
-        handler: impl FnOnce(&S, &Means) -> Result<SharedHandler, TargetError> + Send + 'static,
+        handler: impl FnOnce(&S, Option<&Means>) -> Result<SharedHandler, TargetError> + Send + 'static,
     ) -> Self {
         self.routes.push(PendingRoute { route, handler: Box::new(handler) });
         self
@@ -354,7 +361,8 @@ impl<S> Builder<S> {
             let state = state.clone();
             PendingRoute {
                 route: pending.route,
-                handler: Box::new(move |(): &(), means: &Means| (pending.handler)(&state, means)) as Box<_>,
+                handler: Box::new(move |(): &(), means: Option<&Means>| (pending.handler)(&state, means))
+                    as Box<_>,
             }
         });
         let routes = routes.collect();
@@ -398,10 +406,11 @@ impl Builder<()> {
 
     async fn start(self) -> Result<Receiver, BuildError> {
         let ids = IdGenerator::new().map_err(|error| BuildError::Random(error.to_string()))?;
-        Ok(self.assemble(ids).await?.start())
+        let means = means(&self.settings)?;
+        Ok(self.assemble(ids, Some(&means)).await?.start())
     }
 
-    /// Opens a journal of its own in this folder and starts nothing. Equal runs get equal ids, and no sender's deadline
+    /// Opens a journal of its own in this folder and starts nothing. Targets reach nobody. Equal runs get equal ids, and no sender's deadline
     /// is ever missed: a test does not depend on the machine's speed.
     pub(crate) async fn assemble_for_tests(
         mut self,
@@ -421,11 +430,11 @@ impl Builder<()> {
         settings.limits.body_time = NEVER;
         // Nothing renews the leases, and a handler may move the clock.
         settings.lease = NEVER;
-        Ok((self.assemble(IdGenerator::seeded(0)).await?, sources))
+        Ok((self.assemble(IdGenerator::seeded(0), None).await?, sources))
     }
 
     /// Puts the parts together and opens the journal.
-    async fn assemble(self, ids: IdGenerator) -> Result<Assembled, BuildError> {
+    async fn assemble(self, ids: IdGenerator, means: Option<&Means>) -> Result<Assembled, BuildError> {
         let Self { sources, routes, settings, misplaced } = self;
         if let Some(method) = misplaced {
             return Err(BuildError::NoRouteYet(method));
@@ -433,7 +442,7 @@ impl Builder<()> {
         check_sources(&sources)?;
         check_routes(&sources, routes.iter().map(|pending| &pending.route))?;
         let clock = settings.clock.clone();
-        let routes = handled(routes, &means(&settings)?)?;
+        let routes = handled(routes, means)?;
         let plain_routes: Arc<[Route]> = routes.iter().map(|handled| handled.route.clone()).collect();
         let (metrics, live, refused) = (Metrics::new(), Live::new(), Arc::<RefusedLog>::default());
         // Boxed: what opens a store is deep, and would weigh on every future that a receiver is built in.
@@ -548,7 +557,7 @@ fn means(settings: &Settings) -> Result<Means, BuildError> {
     })
 }
 
-fn handled(routes: Vec<PendingRoute<()>>, means: &Means) -> Result<Vec<HandledRoute>, BuildError> {
+fn handled(routes: Vec<PendingRoute<()>>, means: Option<&Means>) -> Result<Vec<HandledRoute>, BuildError> {
     let handled = |pending: PendingRoute<()>| {
         let name = pending.route.name.as_str();
         let handler = (pending.handler)(&(), means)
@@ -556,71 +565,4 @@ fn handled(routes: Vec<PendingRoute<()>>, means: &Means) -> Result<Vec<HandledRo
         Ok(HandledRoute { name: name.into(), handler, route: pending.route })
     };
     routes.into_iter().map(handled).collect()
-}
-
-fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildError> {
-    match first_repeated(sources.iter().map(|(name, _)| name)) {
-        Some(name) => Err(BuildError::DuplicateSource(name.clone())),
-        None => Ok(()),
-    }
-}
-
-fn check_routes<'a>(
-    sources: &[(String, Source)],
-    routes: impl Iterator<Item = &'a Route> + Clone,
-) -> Result<(), BuildError> {
-    if let Some(name) = first_repeated(routes.clone().map(|route| &route.name)) {
-        return Err(BuildError::DuplicateRoute(name.clone()));
-    }
-    for route in routes {
-        check_sources_of(route, sources)?;
-        check_patterns_of(route, sources)?;
-        check_settings_of(route)?;
-    }
-    Ok(())
-}
-
-fn check_sources_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
-    let SourceFilter::Named(names) = &route.sources else { return Ok(()) };
-    let known = || sources.iter().map(|(name, _)| name.as_str());
-    match names.iter().find(|wanted| known().all(|name| name != *wanted)) {
-        Some(wanted) => Err(BuildError::UnknownSource {
-            route: route.name.clone(),
-            wanted: wanted.clone(),
-            known: list(known()),
-        }),
-        None => Ok(()),
-    }
-}
-
-fn check_patterns_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
-    let sources: Vec<_> =
-        sources.iter().filter(|(name, _)| route.sources.matches(name)).map(|(_, source)| source).collect();
-    match route.events.iter().find_map(|pattern| Some((pattern, mismatch(pattern, &sources)?))) {
-        Some((pattern, reason)) => {
-            Err(BuildError::UnknownKind { route: route.name.clone(), pattern: pattern.to_string(), reason })
-        }
-        None => Ok(()),
-    }
-}
-
-fn check_settings_of(route: &Route) -> Result<(), BuildError> {
-    let wrong =
-        |setting, expected| Err(BuildError::RouteSetting { route: route.name.clone(), setting, expected });
-    match &route.retry {
-        _ if route.timeout.is_zero() => wrong("a timeout of zero".to_owned(), "a time to run in"),
-        RetryPolicy { max_attempts: 0, .. } => wrong("max_attempts = 0".to_owned(), "at least one attempt"),
-        RetryPolicy { min, max, .. } if min > max => {
-            wrong(format!("retry delays from {min:?} to {max:?}"), "a `min` no longer than `max`")
-        }
-        _ => Ok(()),
-    }
-}
-
-fn first_repeated<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
-    let all = names.clone();
-    names
-        .enumerate()
-        .find(|(at, name)| all.clone().take(*at).any(|earlier| earlier == *name))
-        .map(|(_, name)| name)
 }

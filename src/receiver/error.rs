@@ -1,6 +1,6 @@
 use std::{error::Error, io, net::SocketAddr};
 
-use crate::{journal::OpenError, target::TargetError};
+use crate::{journal::OpenError, source::NAME, target::TargetError};
 
 /// Why a receiver can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -9,6 +9,28 @@ pub enum BuildError {
     /// Two sources have the same name.
     #[error("two sources are named {0:?}; a source's name is part of its URL and must be its own")]
     DuplicateSource(String),
+    /// A source has a name that can't stand in its URL.
+    #[error("the source {0:?} can't be named so: its name is part of its URL; expected {NAME}")]
+    SourceName(String),
+    /// A source has no secret to check its sender's proof by, or an empty one.
+    #[error(
+        "the source {0:?} has no secret, or an empty one, by which anybody could sign; give its provider the secret that the \
+         sender signs with (if it comes from an environment variable: that is set, and empty)"
+    )]
+    NoSecret(String),
+    /// A source is given an empty path secret.
+    #[error(
+        "the source {0:?} is given an empty path secret, which proves nothing; give `.path_secret(…)` a secret text, such as \
+         `openssl rand -hex 16` makes (if it comes from an environment variable: that is set, and empty)"
+    )]
+    EmptyPathSecret(String),
+    /// Nothing but a path secret could prove a source's requests, and it has none: each would be refused.
+    #[error(
+        "the source {0:?} would refuse every request: nothing but a secret in the path can prove who calls, and it has none; \
+         add one, `Source::new(provider).path_secret(…)`, such as `openssl rand -hex 16` makes, and give the sender the URL \
+         /in/{0}/<secret>, or give the provider another proof"
+    )]
+    NoPathSecret(String),
     /// Two routes have the same name.
     #[error(
         "two routes are named {0:?}; give one of them another name with `.named(…)`: it is part of every job's id"

@@ -1,6 +1,7 @@
 //! The one place where the parts are put together.
 
 mod builder;
+mod check;
 mod error;
 mod queue;
 mod settings;

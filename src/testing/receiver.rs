@@ -30,6 +30,10 @@ use crate::{
 /// A receiver in a test. It takes the builder that an application makes for itself, its routes, handlers and state; what
 /// the builder says of listeners, data folder, queue and role does not count.
 ///
+/// Nothing leaves the process but by your own handlers. [Targets](crate::target) are left out: a job whose route has one is
+/// done at its first attempt, and nothing is posted, run, added to a stream or logged. So a test sees which events go to a
+/// target, not what the target would make of them.
+///
 /// Requests go through the real ingress into a store of its own, in a temporary folder that is gone when the receiver
 /// is. Jobs wait there until they are run by [`run`](Self::run), [`run_due`](Self::run_due),
 /// [`run_next`](Self::run_next) or [`advance`](Self::advance).
@@ -79,7 +83,7 @@ use crate::{
 ///
 /// [`clock`](Self::clock) is what the receiver goes by: it signs and checks by it, and it says when a retry is due. It
 /// stands still but for being moved to the next due attempt, or by [`advance`](Self::advance). No sender's deadline is
-/// ever missed, and targets' rate limits and breakers hold nothing up.
+/// ever missed.
 ///
 /// Tokio's clock is another one. What a handler waits for by `tokio::time` takes as long as it says, and so does a
 /// route's time limit, unless the test pauses that clock: `#[tokio::test(start_paused = true)]`, with Tokio's feature

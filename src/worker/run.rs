@@ -152,10 +152,8 @@ impl Runner {
         lease: &Lease,
         mut cut_off: watch::Receiver<bool>,
     ) -> Ended {
-        let (id, attempt) = (job.id, job.attempt.number);
+        let (id, counted) = (job.id, job.attempt.counted());
         let policy = &route.route.retry;
-        // Crashes and the like cost no attempt that the schedule counts.
-        let counted = attempt.saturating_sub(job.attempt.crashes).max(1);
         let settle = |result| Ended::Settle(self.outcome(result, policy, id, counted));
         // A handler may panic before it returns its future, too.
         let handler = route.handler.clone();

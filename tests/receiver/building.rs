@@ -60,3 +60,48 @@ async fn where_anything_may_come_any_pattern_is_right() {
     let builder = builder.source("repo", github).on("repo", "stok.*", nothing).on("*", "stok.*", nothing);
     builder.build().await.unwrap().shutdown().await;
 }
+
+#[tokio::test]
+async fn a_source_that_could_not_take_anything_in_is_said_when_it_is_built() {
+    let build = |name: &'static str, source: Source| async move {
+        let data = tempfile::tempdir().unwrap();
+        let built = Receiver::builder::<()>().data_dir(data.path()).source(name, source).build().await;
+        built.map(drop)
+    };
+    let long: &str = "a".repeat(65).leak();
+    for name in ["a/b", "", "*", "a b", "-a", "é", long] {
+        let wrong = build(name, Poster::new(SECRET).into()).await.unwrap_err();
+        assert!(matches!(wrong, BuildError::SourceName(_)), "{wrong:?}");
+        assert!(wrong.to_string().contains("up to 64 of the characters A-Z a-z 0-9 . _ -"), "{wrong}");
+    }
+    for source in [
+        Source::new(Kladana::new()),
+        Source::new(Quable::path_secret_only()),
+        Source::new(Quable::new(Secrets::none())),
+        Source::new(Shareactor::new(Secrets::none())),
+    ] {
+        let wrong = build("erp", source.clone()).await.unwrap_err();
+        assert!(matches!(wrong, BuildError::NoPathSecret(_)), "{wrong:?}");
+        assert!(wrong.to_string().contains("`Source::new(provider).path_secret(…)`"), "{wrong}");
+        let wrong = build("erp", source.clone().path_secret("")).await.unwrap_err();
+        assert!(matches!(wrong, BuildError::EmptyPathSecret(_)), "{wrong:?}");
+        build("erp", source.path_secret("0f1e2d3c")).await.unwrap();
+    }
+    for source in [
+        Source::new(Poster::new("")),
+        Source::new(Poster::new(Secrets::none())),
+        Source::new(Poster::new(["new", ""])),
+        // Else the path secret alone would be the proof, and nobody would notice.
+        Source::new(Quable::new("")).path_secret("0f1e2d3c"),
+        Source::new(Shareactor::new("")).path_secret("0f1e2d3c"),
+    ] {
+        let wrong = build("cafe", source).await.unwrap_err();
+        assert!(matches!(wrong, BuildError::NoSecret(_)), "{wrong:?}");
+        assert!(
+            wrong.to_string().contains("\"cafe\"") && wrong.to_string().contains("environment variable"),
+            "{wrong}"
+        );
+    }
+    assert!(Hmac::preset(Preset::Github, "").is_err() && Hmac::preset(Preset::Github, ["a", ""]).is_err());
+    build("erp", Kladana::new().insecure().into()).await.unwrap();
+}

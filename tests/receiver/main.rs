@@ -20,11 +20,11 @@ use axum::{
     http::{Request, StatusCode},
 };
 use doorbell::{
-    Attempt, Builder, Capacity, Delivery, Event, Handler, HandlerError, Job, Raw, Receiver, RetryPolicy,
-    Route, State,
+    Attempt, BuildError, Builder, Capacity, Delivery, Event, Handler, HandlerError, Job, Raw, Receiver,
+    RetryPolicy, Route, Source, State,
     clock::Timestamp,
     delivery::JobId,
-    provider::{Hmac, Poster, Preset, Secret, poster},
+    provider::{Hmac, Kladana, Poster, Preset, Quable, Secret, Secrets, Shareactor, poster},
     testing::Sample,
 };
 use tempfile::TempDir;

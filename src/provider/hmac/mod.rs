@@ -66,10 +66,10 @@ impl Hmac {
     /// A sender that signs by this scheme, with one secret or several.
     ///
     /// # Errors
-    /// If the scheme contradicts itself, if there is no secret, or if a secret is not written as the scheme says.
+    /// If the scheme contradicts itself, if a secret is missing or empty, or is not written as the scheme says.
     pub fn new(scheme: Scheme, secrets: impl Into<Secrets>) -> Result<Self, SchemeError> {
         let secrets = secrets.into();
-        if secrets.is_empty() {
+        if secrets.is_empty() || secrets.had_empty() {
             return Err(SchemeError::NoSecret);
         }
         let mut variants = Vec::new();
@@ -85,7 +85,7 @@ impl Hmac {
     /// A well-known sender, with one secret or several.
     ///
     /// # Errors
-    /// If there is no secret, or if one is not written as that sender writes them.
+    /// If a secret is missing or empty, or is not written as that sender writes them.
     pub fn preset(preset: Preset, secrets: impl Into<Secrets>) -> Result<Self, SchemeError> {
         Ok(Self::new(preset.scheme(), secrets)?.named(preset.name()))
     }

@@ -203,8 +203,8 @@ impl Scheme {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemeError {
-    /// There is no secret to check signatures by.
-    #[error("there is no secret: set secret to the one that the sender signs with")]
+    /// There is no secret to check signatures by, or an empty one.
+    #[error("there is no secret, or an empty one: set secret to the one that the sender signs with")]
     NoSecret,
     /// A secret is not written as the scheme says.
     #[error(transparent)]

@@ -1,0 +1,90 @@
+//! What does not fit together is said before anything is opened.
+
+use super::BuildError;
+use crate::{
+    route::{RetryPolicy, Route, SourceFilter},
+    source::{Source, is_name, mismatch},
+    suggest::list,
+};
+
+pub(super) fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildError> {
+    if let Some(name) = first_repeated(sources.iter().map(|(name, _)| name)) {
+        return Err(BuildError::DuplicateSource(name.clone()));
+    }
+    sources.iter().try_for_each(|(name, source)| check_source(name, source))
+}
+
+fn check_source(name: &str, source: &Source) -> Result<(), BuildError> {
+    let profile = source.provider.profile();
+    if !is_name(name) {
+        Err(BuildError::SourceName(name.to_owned()))
+    } else if profile.lacks_secret {
+        Err(BuildError::NoSecret(name.to_owned()))
+    } else if source.path_secrets.had_empty() {
+        Err(BuildError::EmptyPathSecret(name.to_owned()))
+    } else if profile.needs_path_secret && source.path_secrets.is_empty() {
+        Err(BuildError::NoPathSecret(name.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn check_routes<'a>(
+    sources: &[(String, Source)],
+    routes: impl Iterator<Item = &'a Route> + Clone,
+) -> Result<(), BuildError> {
+    if let Some(name) = first_repeated(routes.clone().map(|route| &route.name)) {
+        return Err(BuildError::DuplicateRoute(name.clone()));
+    }
+    for route in routes {
+        check_sources_of(route, sources)?;
+        check_patterns_of(route, sources)?;
+        check_settings_of(route)?;
+    }
+    Ok(())
+}
+
+fn check_sources_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
+    let SourceFilter::Named(names) = &route.sources else { return Ok(()) };
+    let known = || sources.iter().map(|(name, _)| name.as_str());
+    match names.iter().find(|wanted| known().all(|name| name != *wanted)) {
+        Some(wanted) => Err(BuildError::UnknownSource {
+            route: route.name.clone(),
+            wanted: wanted.clone(),
+            known: list(known()),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_patterns_of(route: &Route, sources: &[(String, Source)]) -> Result<(), BuildError> {
+    let sources: Vec<_> =
+        sources.iter().filter(|(name, _)| route.sources.matches(name)).map(|(_, source)| source).collect();
+    match route.events.iter().find_map(|pattern| Some((pattern, mismatch(pattern, &sources)?))) {
+        Some((pattern, reason)) => {
+            Err(BuildError::UnknownKind { route: route.name.clone(), pattern: pattern.to_string(), reason })
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_settings_of(route: &Route) -> Result<(), BuildError> {
+    let wrong =
+        |setting, expected| Err(BuildError::RouteSetting { route: route.name.clone(), setting, expected });
+    match &route.retry {
+        _ if route.timeout.is_zero() => wrong("a timeout of zero".to_owned(), "a time to run in"),
+        RetryPolicy { max_attempts: 0, .. } => wrong("max_attempts = 0".to_owned(), "at least one attempt"),
+        RetryPolicy { min, max, .. } if min > max => {
+            wrong(format!("retry delays from {min:?} to {max:?}"), "a `min` no longer than `max`")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn first_repeated<'a>(names: impl Iterator<Item = &'a String> + Clone) -> Option<&'a String> {
+    let all = names.clone();
+    names
+        .enumerate()
+        .find(|(at, name)| all.clone().take(*at).any(|earlier| earlier == *name))
+        .map(|(_, name)| name)
+}
