@@ -124,7 +124,12 @@ fn its_words() {
     }
     assert_eq!(ElementType::KNOWN.len(), 5);
     assert_eq!(ElementType::from("6"), ElementType::Other("6".into()));
-    assert_kinds(&Poster::new("x"), Object::KNOWN.iter().map(|object| format!("{object}.*")));
+    assert_kinds(
+        &Poster::new("x"),
+        Object::KNOWN
+            .iter()
+            .flat_map(|object| Action::KNOWN.iter().map(move |action| format!("{object}.{action}"))),
+    );
     assert_eq!(Object::KNOWN.len(), 26);
 }
 
