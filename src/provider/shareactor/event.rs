@@ -119,24 +119,22 @@ words! {
 
 /// What something happened to.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(from = "Data")]
 #[non_exhaustive]
 pub struct EventData {
     /// The object's type.
-    #[serde(default, deserialize_with = "optional")]
     pub object_type: Option<Entity>,
     /// The event's kind once more.
-    #[serde(default, deserialize_with = "optional")]
     pub kind: Option<Kind>,
-    /// The object as it is now. Its amounts are JSON numbers: where binary floating point will not do, read the
-    /// event's bytes with a type of your own and [`Decimal`](crate::provider::Decimal)s in it.
-    #[serde(default)]
+    /// The object as it is now. Its numbers are binary floating point here; [`object_as`](Self::object_as) gives them
+    /// as the sender wrote them.
     pub object: Value,
     /// What was changed, as it was before: on updates. The vendor has it in `data` or beside it: read from both.
-    #[serde(default)]
     pub previous_data: Value,
     /// Members that this version does not know.
-    #[serde(flatten)]
     pub extra: Map<String, Value>,
+    /// The object as the sender wrote it; empty if there is none.
+    object_text: String,
 }
 
 impl EventData {
@@ -146,13 +144,14 @@ impl EventData {
         id.get("$oid").unwrap_or(id).as_str()
     }
 
-    /// The object as a type of yours. [`Date`](super::Date) and [`ObjectId`](super::ObjectId) read the sender's times
-    /// and ids.
+    /// The object as a type of yours, read from what the sender wrote. [`Date`](super::Date) and
+    /// [`ObjectId`](super::ObjectId) read the sender's times and ids, [`Decimal`](crate::provider::Decimal) its amounts to
+    /// the last digit.
     ///
     /// # Errors
     /// What in the object is not as the type needs it.
     pub fn object_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        T::deserialize(&self.object)
+        serde_json::from_str(if self.object_text.is_empty() { "null" } else { &self.object_text })
     }
 }
 
@@ -214,6 +213,29 @@ struct Body {
     extra: Map<String, Value>,
 }
 
+/// The same of its data.
+#[derive(Deserialize)]
+struct Data {
+    #[serde(default, deserialize_with = "optional")]
+    object_type: Option<Entity>,
+    #[serde(default, deserialize_with = "optional")]
+    kind: Option<Kind>,
+    #[serde(default, rename = "object", deserialize_with = "text")]
+    object_text: String,
+    #[serde(default)]
+    previous_data: Value,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl From<Data> for EventData {
+    fn from(data: Data) -> Self {
+        let Data { object_type, kind, object_text, previous_data, extra } = data;
+        let object = serde_json::from_str(&object_text).unwrap_or_default();
+        Self { object_type, kind, object, previous_data, extra, object_text }
+    }
+}
+
 impl From<Body> for Event {
     fn from(body: Body) -> Self {
         let Body { id, kind, created, company, mut data, author, reference_id, previous_data, extra } = body;
@@ -223,6 +245,10 @@ impl From<Body> for Event {
         let kind = kind.or_else(|| data.kind.clone()).unwrap_or_else(|| "".into());
         Self { id, kind, created, company, data, author, reference_id, extra }
     }
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(Box::<RawValue>::deserialize(deserializer)?.get().to_owned())
 }
 
 fn object_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
