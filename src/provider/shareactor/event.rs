@@ -1,7 +1,7 @@
 //! Shareactor's notifications as types.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use super::extended_json::{date, reference};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     provider::{
         self, EventError, FromEvent,
         event::{optional, or_default},
-        json::object,
+        json::{object, raw},
         words::words,
     },
 };
@@ -248,20 +248,20 @@ impl From<Body> for Event {
 }
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(Box::<RawValue>::deserialize(deserializer)?.get().to_owned())
+    Ok(raw(deserializer)?.get().to_owned())
 }
 
 fn object_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(reference(&Box::<RawValue>::deserialize(deserializer)?).map(Into::into))
+    Ok(reference(&raw(deserializer)?).map(Into::into))
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(date(&Box::<RawValue>::deserialize(deserializer)?))
+    Ok(date(&raw(deserializer)?))
 }
 
 /// A user, or a user's id alone.
 fn author<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Author>, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let raw = raw(deserializer)?;
     let user = object::<Author>(raw.get().as_bytes()).ok().filter(|user| !user.extra.contains_key("$oid"));
     Ok(user.or_else(|| reference(&raw).map(|id| Author { id: Some(id.into()), ..Author::default() })))
 }
