@@ -119,7 +119,7 @@ words! {
 
 /// What something happened to.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
-#[serde(from = "Data")]
+#[serde(from = "Inner")]
 #[non_exhaustive]
 pub struct EventData {
     /// The object's type.
@@ -215,7 +215,7 @@ struct Body {
 
 /// The same of its data.
 #[derive(Deserialize)]
-struct Data {
+struct Inner {
     #[serde(default, deserialize_with = "optional")]
     object_type: Option<Entity>,
     #[serde(default, deserialize_with = "optional")]
@@ -228,9 +228,9 @@ struct Data {
     extra: Map<String, Value>,
 }
 
-impl From<Data> for EventData {
-    fn from(data: Data) -> Self {
-        let Data { object_type, kind, object_text, previous_data, extra } = data;
+impl From<Inner> for EventData {
+    fn from(data: Inner) -> Self {
+        let Inner { object_type, kind, object_text, previous_data, extra } = data;
         let object = serde_json::from_str(&object_text).unwrap_or_default();
         Self { object_type, kind, object, previous_data, extra, object_text }
     }
