@@ -41,18 +41,25 @@ impl Pattern {
         last.map_or(rest.is_empty(), |end| rest.ends_with(end))
     }
 
-    /// Whether some kind could fit both patterns. Used to tell a typing error from a rare event, so it may say yes
-    /// where the truth is no, never the other way round.
+    /// Whether some kind could fit both patterns. Used to tell a typing error from a rare event.
     pub fn may_overlap(&self, other: &Self) -> bool {
-        match (self.0.contains('*'), other.0.contains('*')) {
-            (_, false) => self.matches(&other.0),
-            (false, true) => other.matches(&self.0),
-            (true, true) => {
-                let prefix = |pattern: &Self| pattern.0.split('*').next().unwrap_or_default().to_owned();
-                let (ours, theirs) = (prefix(self), prefix(other));
-                ours.starts_with(&theirs) || theirs.starts_with(&ours)
+        let theirs: Vec<char> = other.0.chars().collect();
+        // Whether what is left of our pattern overlaps with each of the ends of theirs: at first nothing is left of
+        // ours, and a `*` may stand for nothing.
+        let all_stars = |rest: &[char]| rest.iter().all(|&c| c == '*');
+        let mut row: Vec<bool> = (0..=theirs.len()).map(|at| all_stars(&theirs[at..])).collect();
+        for ours in self.0.chars().rev() {
+            let mut shorter = row[theirs.len()];
+            row[theirs.len()] &= ours == '*';
+            for (at, &their) in theirs.iter().enumerate().rev() {
+                let without_either = std::mem::replace(&mut shorter, row[at]);
+                row[at] = match (ours, their) {
+                    ('*', _) | (_, '*') => row[at] || row[at + 1],
+                    _ => ours == their && without_either,
+                };
             }
         }
+        row[0]
     }
 }
 
@@ -216,15 +223,29 @@ mod tests {
     }
 
     #[test]
-    fn overlap_never_denies_a_true_match() {
+    fn overlap_is_exact() {
         for (one, other, expected) in [
             ("stock.*", "stock.changed", true),
             ("stok.*", "stock.changed", false),
             ("*.update", "product.*", true),
             ("product.*", "*.update", true),
             ("order.*", "product.*", false),
+            ("*.chnaged", "*.changed", false),
+            ("*.changed", "*.changed", true),
+            ("stock.*", "*.changed", true),
+            ("stock.*", "*stock", true),
+            ("stock.*d", "*.change", false),
+            ("a*b*c", "ab*d*c", true),
+            ("a*b*c", "*d", false),
+            ("**", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("*x", "*", true),
+            ("ab*ba", "aba", false),
         ] {
-            assert_eq!(Pattern::new(one).may_overlap(&Pattern::new(other)), expected, "{one} and {other}");
+            let (one, other) = (Pattern::new(one), Pattern::new(other));
+            assert_eq!(one.may_overlap(&other), expected, "{one} and {other}");
+            assert_eq!(other.may_overlap(&one), expected, "{other} and {one}");
         }
     }
 }

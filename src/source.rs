@@ -1,6 +1,6 @@
 //! A configured sender.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     provider::{Provider, Secrets},
@@ -94,51 +94,73 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// `None` where it may fit something, as it always may where one of the senders sends anything.
 pub(crate) fn mismatch(pattern: &Pattern, sources: &[&Source]) -> Option<String> {
     let providers: Vec<_> = sources.iter().map(|source| &source.provider).collect();
-    let fits = |kinds: &[&str]| {
-        kinds.is_empty() || kinds.iter().any(|kind| pattern.may_overlap(&Pattern::new(*kind)))
+    let is_lower = |text: &str| text == text.to_lowercase();
+    let fits = |pattern: &Pattern, kinds: &[&str]| {
+        let in_case = is_lower(pattern.as_str()) || !kinds.iter().all(|kind| is_lower(kind));
+        kinds.is_empty() || in_case && kinds.iter().any(|kind| pattern.may_overlap(&Pattern::new(*kind)))
     };
-    if providers.is_empty() || providers.iter().any(|provider| fits(provider.known_kinds())) {
+    let fits_any = |pattern| providers.iter().any(|provider| fits(pattern, provider.known_kinds()));
+    if providers.is_empty() || fits_any(pattern) {
         return None;
     }
-    let sorted = |mut names: Vec<_>| {
-        names.sort_unstable();
-        names.dedup();
-        names
-    };
-    let known = sorted(providers.iter().flat_map(|provider| provider.known_kinds()).copied().collect());
-    let meant: Vec<_> = known.iter().map(|kind| filled_in(kind, pattern)).collect();
-    let close = near(pattern.as_str(), meant.iter().map(String::as_str));
-    let mend = match known.len() {
-        _ if !close.is_empty() => format!("did you mean {}?", list(close)),
-        ..=8 => format!("documented are {}", list(known)),
-        _ => format!("documented are {}, among others", list(known.into_iter().take(8))),
+    let lower = Pattern::new(pattern.as_str().to_lowercase());
+    let known: Vec<_> = providers.iter().flat_map(|provider| provider.known_kinds()).copied().collect();
+    let meant: Vec<_> = known.iter().map(|kind| filled_in(kind, &lower)).collect();
+    let meant: Vec<_> = meant.iter().map(String::as_str).collect();
+    let close =
+        if fits_any(&lower) { vec![lower.as_str()] } else { near(lower.as_str(), meant.iter().copied()) };
+    let mend = if close.is_empty() {
+        let documented = documented(&lower, &known, &meant);
+        let others = if documented.len() > 8 { ", among others" } else { "" };
+        format!("documented are {}{others}", list(documented.iter().take(8).map(String::as_str)))
+    } else {
+        format!("did you mean {}?", list(close))
     };
     Some(format!(
-        "fits no event that is known of {}; {mend} (a pattern that begins with `*` also takes what is not documented)",
-        list(sorted(providers.iter().map(|provider| provider.name()).collect()))
+        "fits no event that is known of {}; {mend} (a `*` in a word's place stands for any, documented or not)",
+        list(providers.iter().map(|provider| provider.name()).collect::<BTreeSet<_>>())
     ))
 }
 
-/// A documented kind, its `*` replaced by what stands there in the pattern: what may have been meant.
+/// A documented kind, with what the pattern has in the place of its `*`, and the other way round: what may have been
+/// meant.
 fn filled_in(kind: &str, pattern: &Pattern) -> String {
-    match (kind.split_once('.'), pattern.as_str().split_once('.')) {
-        (Some((entity, "*")), Some((_, action))) | (Some(("*", action)), Some((entity, _))) => {
-            format!("{entity}.{action}")
-        }
-        _ => kind.to_owned(),
+    let (Some((entity, action)), Some((our_entity, our_action))) =
+        (kind.split_once('.'), pattern.as_str().split_once('.'))
+    else {
+        return kind.to_owned();
+    };
+    let word = |known, ours| if known == "*" || ours == "*" { ours } else { known };
+    format!("{}.{}", word(entity, our_entity), word(action, our_action))
+}
+
+/// What is documented of the pattern's entity; if it is none that is known, the entities.
+fn documented(pattern: &Pattern, known: &[&str], meant: &[&str]) -> BTreeSet<String> {
+    let entity = |kind: &str| kind.split_once('.').map(|(entity, _)| entity.to_owned());
+    let wanted = entity(pattern.as_str());
+    let same: BTreeSet<_> =
+        meant.iter().filter(|kind| entity(kind) == wanted).map(|&kind| kind.to_owned()).collect();
+    if wanted.is_some() && !same.is_empty() {
+        return same;
     }
+    let entities = |kind: &&str| match entity(kind) {
+        Some(entity) if known.len() > 8 => format!("{entity}.*"),
+        _ => (*kind).to_owned(),
+    };
+    known.iter().map(entities).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{Hmac, Kladana, Poster, Preset, Quable};
+    use crate::provider::{Hmac, Kladana, Poster, Preset, Quable, Shareactor};
 
     #[test]
     fn a_pattern_that_fits_nothing_known_is_told_with_what_may_be_meant() {
         let poster = Source::new(Poster::new("s"));
         let kladana = Source::new(Kladana::new());
         let quable = Source::new(Quable::new("s"));
+        let shareactor = Source::new(Shareactor::new("s"));
         let github = Source::new(Hmac::preset(Preset::Github, "s").unwrap());
         for (pattern, sources, expected) in [
             ("stok.*", &[&poster][..], Some("known of poster; did you mean stock.*?")),
@@ -148,7 +170,27 @@ mod tests {
             ("unheard.of", &[&poster], Some("documented are application.*, book_transaction.*, ")),
             ("nonsense", &[&poster, &kladana, &poster], Some("known of kladana and poster; ")),
             ("stock.*", &[&poster], None),
-            ("*.unheard", &[&poster], None),
+            ("*.unheard", &[&poster], Some("documented are *.added, *.changed, *.closed, ")),
+            ("stock.chnaged", &[&poster], Some("did you mean stock.changed?")),
+            ("*.chnaged", &[&poster], Some("did you mean *.changed?")),
+            ("*.chnaged", &[&kladana], Some("documented are *.all, *.bystore, *.create, ")),
+            ("stock.melted", &[&poster], Some("documented are stock.added, stock.changed, stock.closed, ")),
+            ("order.creatd", &[&shareactor], Some("did you mean order.created?")),
+            ("Product.update", &[&kladana], Some("did you mean product.update?")),
+            ("Product.*", &[&kladana, &quable], Some("did you mean product.*?")),
+            ("USER.*", &[&quable], Some("did you mean user.*?")),
+            ("user.Created", &[&quable], Some("did you mean user.created?")),
+            ("Stock.changed", &[&poster, &github], None),
+            ("transaction.closed", &[&poster], None),
+            ("stock.test", &[&poster], None),
+            ("loyalty_rule.changed", &[&poster], None),
+            ("loyalty rule.changed", &[&poster], Some("did you mean loyalty_rule.changed?")),
+            ("*stock*", &[&poster], None),
+            ("*.changed", &[&poster, &kladana], None),
+            ("*", &[&poster, &kladana, &quable, &shareactor], None),
+            ("user.signed_in", &[&quable], None),
+            ("anything.processed", &[&kladana], None),
+            ("stock.bystore", &[&kladana], None),
             ("order.create", &[&poster, &kladana], None),
             ("stok.*", &[&poster, &github], None),
             ("stok.*", &[&github], None),

@@ -157,7 +157,10 @@ impl<E: AsRef<str>, A: AsRef<str>> Serialize for Kind<E, A> {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
-/// Two are equal if they are written alike: `1.0` is not `1`. Reads and writes JSON only.
+/// Two are equal if they are written alike: `1.0` is not `1`. Writes JSON only.
+///
+/// As a member of a flattened, untagged or internally tagged type of yours, and in a [`serde_json::Value`], a number with
+/// a fraction or of more than 64 bits has gone through an `f64`: 15 digits are exact, and zeros at the end are lost.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Decimal(String);
 
@@ -197,7 +200,7 @@ impl FromStr for Decimal {
 
 impl<'de> Deserialize<'de> for Decimal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let raw = json::raw(deserializer)?;
         let text = json::scalar(&raw).unwrap_or_default();
         text.parse().map_err(|_| de::Error::custom(format!("{} is not a decimal number", raw.get())))
     }
@@ -214,7 +217,7 @@ impl Serialize for Decimal {
 
 /// For ids that come as a number here and as a string there.
 pub(crate) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let raw = json::raw(deserializer)?;
     json::scalar(&raw)
         .map(Cow::into_owned)
         .ok_or_else(|| de::Error::custom(format!("{} is neither a string nor a number", raw.get())))
@@ -224,7 +227,7 @@ pub(crate) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
 pub(crate) fn optional<'de, D: Deserializer<'de>, T: From<String>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let raw = json::raw(deserializer)?;
     Ok(json::scalar(&raw).map(|text| text.into_owned().into()))
 }
 
@@ -232,13 +235,75 @@ pub(crate) fn optional<'de, D: Deserializer<'de>, T: From<String>>(
 pub(crate) fn or_default<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(
     deserializer: D,
 ) -> Result<T, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let raw = json::raw(deserializer)?;
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
+}
+
+/// For a list that is good to have: what in it is not as expected is left out; anything but a list counts as empty.
+pub(crate) fn each<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let raw = json::raw(deserializer)?;
+    let entries: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_default();
+    Ok(entries.into_iter().filter_map(|entry| serde_json::from_str(entry.get()).ok()).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::{
+        poster::Action,
+        quable::Code,
+        shareactor::{Date, ObjectId},
+    };
+
+    /// A type of the user's that serde takes apart before its members are read.
+    #[test]
+    fn values_can_be_read_in_flattened_untagged_and_tagged_types() {
+        #[derive(Deserialize, PartialEq, Debug)]
+        struct Inner {
+            sum: Decimal,
+            count: Decimal,
+            text: Decimal,
+            action: Action,
+            number: Action,
+            code: Code,
+            at: Date,
+            id: ObjectId,
+        }
+        #[derive(Deserialize)]
+        struct Flattened {
+            #[serde(flatten)]
+            inner: Inner,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Untagged {
+            Inner(Inner),
+        }
+        #[derive(Deserialize)]
+        #[serde(tag = "type")]
+        enum Tagged {
+            Inner(Inner),
+        }
+        let text = r#"{"type":"Inner","sum":349.12,"count":18446744073709551615,"text":"0.10000000000000000001",
+            "action":"closed","number":7,"code":"document.update","at":{"$date":1767168000123},"id":{"$oid":"65a1"}}"#;
+        let inner: Inner = serde_json::from_str(text).unwrap();
+        assert_eq!((inner.sum.as_str(), inner.count.as_str()), ("349.12", "18446744073709551615"));
+        assert_eq!((inner.text.as_str(), inner.number.as_str()), ("0.10000000000000000001", "7"));
+        assert_eq!(serde_json::from_str::<Flattened>(text).unwrap().inner, inner);
+        let Untagged::Inner(untagged) = serde_json::from_str(text).unwrap();
+        assert_eq!(untagged, inner);
+        let Tagged::Inner(tagged) = serde_json::from_str(text).unwrap();
+        assert_eq!(tagged, inner);
+        assert_eq!(
+            serde_json::from_value::<Flattened>(serde_json::from_str(text).unwrap()).unwrap().inner,
+            inner
+        );
+
+        let error = serde_json::from_str::<Flattened>(&text.replace("349.12", "[1]")).err().unwrap();
+        assert!(error.to_string().contains("[1] is not a decimal number"), "{error}");
+    }
 
     #[test]
     fn decimals_keep_their_digits() {

@@ -4,9 +4,10 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    forward_to_deserialize_any,
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 /// Reads a type from a JSON object. An array is none: serde would take its elements for the members, in their order.
 pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
@@ -14,6 +15,62 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String
         return Err("it is not a JSON object".to_owned());
     }
     serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
+/// Reads a value as its text stands. Inside of flattened, untagged and internally tagged types serde has taken the text
+/// apart already: it is written anew.
+pub(crate) fn raw<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<RawValue>, D::Error> {
+    Box::deserialize(TakenApart(deserializer))
+}
+
+/// Gives a [`RawValue`] also where there is none to be had.
+struct TakenApart<T>(T);
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for TakenApart<D> {
+    type Error = D::Error;
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        self.0.deserialize_newtype_struct(name, Rewriting { name, visitor })
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.0.deserialize_any(visitor)
+    }
+
+    // Not asked for by a `RawValue`.
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+/// The visitor of a [`RawValue`], whose name is that of its newtype struct.
+struct Rewriting<V> {
+    name: &'static str,
+    visitor: V,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Rewriting<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(f)
+    }
+
+    /// The text is there.
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_map(map)
+    }
+
+    /// It is not.
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        value.deserialize_newtype_struct(self.name, self.visitor).map_err(D::Error::custom)
+    }
 }
 
 /// A string's text, or a number's digits as they stand (so that neither size nor decimals are lost). `None` for

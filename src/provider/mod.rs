@@ -132,7 +132,8 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
     }
 
     /// The kinds this provider is documented to send, as patterns (`stock.changed`, `product.*`): an operator's
-    /// pattern that can match none of them is a likely typing error. Empty: anything may come.
+    /// pattern that can match none of them is a likely typing error. Where all of them are in lower case, so is every
+    /// kind, also what a `*` stands for. Empty: anything may come.
     fn known_kinds(&self) -> &[&str] {
         &[]
     }

@@ -7,6 +7,8 @@ mod event;
 mod message;
 mod sign;
 
+use std::sync::LazyLock;
+
 use md5::{Digest as _, Md5};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
@@ -21,9 +23,11 @@ pub use self::{
 };
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, Secret, Secrets, SenderId, SignError,
-    SignedRequest, Slices, Unparsable, Verdict,
+    SignedRequest, Slices, Unparsable, Verdict, words::kinds,
 };
 use crate::clock::Timestamp;
+
+static KINDS: LazyLock<Vec<&str>> = LazyLock::new(|| kinds(Object::KNOWN, Action::KNOWN));
 
 /// Poster POS.
 ///
@@ -122,7 +126,7 @@ impl Provider for Poster {
     }
 
     fn known_kinds(&self) -> &[&str] {
-        Object::KINDS
+        &KINDS
     }
 
     fn sign_request(&self, _id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {

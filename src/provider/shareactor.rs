@@ -5,7 +5,7 @@
 mod event;
 mod extended_json;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use http::{HeaderName, HeaderValue, header::CONTENT_TYPE};
 use serde::Deserialize;
@@ -21,10 +21,13 @@ use super::{
     SenderId, SignError, SignedRequest, Slices, Unparsable,
     json::{object, or_default, text_or_nothing},
     signature::Algorithm,
+    words::kinds,
 };
 use crate::clock::Timestamp;
 
 const ALGORITHM: Algorithm = Algorithm::Sha256;
+
+static KINDS: LazyLock<Vec<&str>> = LazyLock::new(|| kinds(Entity::KNOWN, Action::KNOWN));
 
 /// Shareactor and Kvass.
 ///
@@ -191,7 +194,7 @@ impl Provider for Shareactor {
     }
 
     fn known_kinds(&self) -> &[&str] {
-        Entity::KINDS
+        &KINDS
     }
 
     fn sign_request(&self, _id: &str, _now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {

@@ -26,10 +26,6 @@ macro_rules! words {
             /// All but [`Other`](Self::Other).
             $visible const KNOWN: &[Self] = &[$(Self::$variant),+];
 
-            /// Patterns for the kinds that begin with these words: `word.*`.
-            #[allow(dead_code, reason = "only words for entities begin a kind")]
-            pub(crate) const KINDS: &[&str] = &[$(concat!($word, ".*")),+];
-
             /// The sender's word.
             $visible fn as_str(&self) -> &str {
                 match self {
@@ -94,6 +90,16 @@ macro_rules! words {
 }
 pub(crate) use words;
 
+/// Every kind that these words make, `entity.action`. For a static: what it gives is never freed.
+pub(crate) fn kinds(entities: &[impl AsRef<str>], actions: &[impl AsRef<str>]) -> Vec<&'static str> {
+    let of = |entity| {
+        actions
+            .iter()
+            .map(move |action: &_| format!("{entity}.{}", AsRef::<str>::as_ref(action)).leak() as &_)
+    };
+    entities.iter().map(AsRef::as_ref).flat_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     words! {
@@ -114,7 +120,7 @@ mod tests {
         );
         assert_eq!(Word::from("Wait "), Word::Other("Wait ".into()));
         assert_eq!(Word::KNOWN.iter().map(Word::as_str).collect::<Vec<_>>(), ["GO", "stop_it"]);
-        assert_eq!(Word::KINDS, ["GO.*", "stop_it.*"]);
+        assert_eq!(super::kinds(&["a", "b"], Word::KNOWN), ["a.GO", "a.stop_it", "b.GO", "b.stop_it"]);
         assert_eq!(format!("{:>6}|{}", Word::Go, Word::from("x")), "    GO|x");
         let unknown = Word::from("x");
         assert!(Word::Stop == "stop_it" && unknown == "x" && unknown != "stop_it");

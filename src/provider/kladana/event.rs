@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{EntityRef, Meta, moment};
+use super::{EntityRef, moment};
 use crate::{
     clock::Timestamp,
     provider::{
         EventError, FromEvent,
-        event::optional,
+        event::{each, optional},
         json::{object, or_default, text_or_nothing},
         words::words,
     },
@@ -61,7 +61,8 @@ pub struct EntityEvent {
     pub updated_fields: Vec<String>,
     /// Who did it and when. Missing in older notifications and in those of asynchronous tasks.
     pub audit: Option<Audit>,
-    /// Members of the event, and of the notification around it, that this version does not know.
+    /// Members of the event, and of the notification around it, that this version does not know; under `meta` those of
+    /// the event's own `meta`.
     pub extra: Map<String, Value>,
 }
 
@@ -202,6 +203,9 @@ impl EntityEvent {
         };
         let mut extra = shape.extra;
         extra.extend(change.extra);
+        if !change.meta.extra.is_empty() {
+            extra.insert("meta".to_owned(), Value::Object(change.meta.extra));
+        }
         Ok(Self {
             action: change.action.ok_or_else(|| error("it has no `action`"))?.into_owned().into(),
             entity: EntityRef::read(change.meta.entity, change.meta.href),
@@ -248,8 +252,18 @@ struct Change<'a> {
     action: Option<Cow<'a, str>>,
     #[serde(borrow, default, deserialize_with = "text_or_nothing")]
     account_id: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "each")]
     updated_fields: Vec<String>,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+#[derive(Deserialize, Default)]
+struct Meta<'a> {
+    #[serde(borrow, default, rename = "type", deserialize_with = "text_or_nothing")]
+    entity: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "text_or_nothing")]
+    href: Option<Cow<'a, str>>,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }

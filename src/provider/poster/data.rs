@@ -12,6 +12,7 @@ use crate::{
     provider::{
         Decimal, EventError, FromEvent, Secret,
         event::{id, optional},
+        json::object,
         words::words,
     },
 };
@@ -39,9 +40,9 @@ pub enum Data {
 }
 
 impl Data {
-    pub(super) fn read(object: &Object, content: &Content<'_>) -> Self {
+    pub(super) fn read(kind: &Object, content: &Content<'_>) -> Self {
         let Some(text) = content.text().filter(|text| !text.is_empty()) else { return Self::None };
-        let known = match object {
+        let known = match kind {
             Object::Stock => typed(text, Self::Stock),
             Object::ClientEwallet => typed(text, Self::ClientEwallet),
             Object::ClientPayedSum => typed(text, Self::ClientPayedSum),
@@ -57,12 +58,7 @@ impl Data {
 }
 
 fn typed<'a, T: Deserialize<'a>>(text: &'a str, variant: fn(T) -> Data) -> Option<Data> {
-    object(text).map(variant).ok()
-}
-
-/// An array is none: serde would take its elements for the members, in their order.
-fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    crate::provider::json::object(text.as_bytes())
+    object(text.as_bytes()).map(variant).ok()
 }
 
 /// An item's quantity in a storage has changed.
@@ -216,7 +212,7 @@ macro_rules! from_data {
             fn from_event(kind: &str, data: &[u8]) -> Result<Self, EventError> {
                 match read(kind, data)?.data {
                     Content::Absent => Err(EventError::new(kind, $expected, "it has no `data`")),
-                    content => object(content.text().unwrap_or_default())
+                    content => object(content.text().unwrap_or_default().as_bytes())
                         .map_err(|error| EventError::new(kind, $expected, format!("in `data`: {error}"))),
                 }
             }
@@ -228,4 +224,5 @@ from_data! {
     Balance: "Poster's data of a sum",
     Application: "Poster's application data",
     IncomingOrder: "Poster's incoming order data",
+    Transaction: "Poster's transaction data",
 }

@@ -1,5 +1,7 @@
 //! Poster's notifications as types.
 
+use serde_json::{Map, Value};
+
 use super::{Data, message::Message};
 use crate::{
     clock::Timestamp,
@@ -26,7 +28,8 @@ use crate::{
 /// ```
 ///
 /// Where only one object's data matters, a handler can ask for it alone: [`Stock`](super::Stock),
-/// [`Balance`](super::Balance), [`Application`](super::Application), [`IncomingOrder`](super::IncomingOrder).
+/// [`Balance`](super::Balance), [`Application`](super::Application), [`IncomingOrder`](super::IncomingOrder),
+/// [`Transaction`](super::Transaction).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Event {
@@ -44,6 +47,8 @@ pub struct Event {
     pub time: Option<Timestamp>,
     /// More, for some objects.
     pub data: Data,
+    /// Members that this version does not know. Not signed. Empty where the notification is a form.
+    pub extra: Map<String, Value>,
 }
 
 words! {
@@ -135,8 +140,15 @@ impl FromEvent for Event {
             object_id: message.object_id.into_owned(),
             action: message.action.into_owned().into(),
             time: message.time.parse().ok().map(Timestamp::from_seconds),
+            extra: extra(data),
         })
     }
+}
+
+fn extra(data: &[u8]) -> Map<String, Value> {
+    let mut members: Map<_, _> = serde_json::from_slice(data).unwrap_or_default();
+    members.retain(|name, _| !Message::FIELDS.contains(&name.as_str()));
+    members
 }
 
 pub(super) fn read<'a>(kind: &str, data: &'a [u8]) -> Result<Message<'a>, EventError> {

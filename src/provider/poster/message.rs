@@ -45,6 +45,10 @@ impl Content<'_> {
 }
 
 impl<'a> Message<'a> {
+    /// The names of all.
+    pub(super) const FIELDS: [&'static str; 8] =
+        ["account", "object", "object_id", "action", "time", "data", "verify", "account_number"];
+
     /// Reads a body, as JSON whatever its content type says, or else as a form.
     ///
     /// # Errors

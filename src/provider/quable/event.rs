@@ -7,7 +7,7 @@ use crate::{
     clock::Timestamp,
     provider::{
         EventError, FromEvent, Kind,
-        event::{optional, or_default},
+        event::{each, optional, or_default},
         json::object,
         words::words,
     },
@@ -50,7 +50,7 @@ pub struct Event {
     #[serde(default, deserialize_with = "optional")]
     pub created_by: Option<String>,
     /// Where the API has the notification; relative.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "each")]
     pub links: Vec<Link>,
     /// What it happened to. Empty on `import.finish` and its like.
     #[serde(default, deserialize_with = "or_default")]
@@ -60,7 +60,7 @@ pub struct Event {
     #[serde(default, deserialize_with = "or_default")]
     pub locales: Locales,
     /// Which items of the resource were updated; read from both places as well.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "each")]
     pub updated_items: Vec<UpdatedItem>,
     /// The import or bulk edit that it belongs to.
     #[serde(default, deserialize_with = "or_default")]
@@ -128,7 +128,7 @@ pub struct Resource {
     #[serde(default, deserialize_with = "optional")]
     pub document_type_code: Option<String>,
     /// Where the API has it. For display: a URL to call is made from your own configuration.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "each")]
     pub links: Vec<Link>,
     /// Members that this version does not know.
     #[serde(flatten)]
@@ -164,6 +164,9 @@ pub struct Link {
     /// The address.
     #[serde(default)]
     pub href: String,
+    /// Members that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// The languages that a change touched.
@@ -171,11 +174,14 @@ pub struct Link {
 #[non_exhaustive]
 pub struct Locales {
     /// Those in which the change was made.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "each")]
     pub updated: Vec<String>,
     /// Those that inherit it.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "each")]
     pub inherited: Vec<String>,
+    /// Members that this version does not know.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// An item that was updated.
@@ -249,9 +255,10 @@ impl FromEvent for Event {
             event.locales = inner;
         }
         if event.updated_items.is_empty()
-            && let Some(inner) = inner(&mut event.resource, "updated_items")
+            && let Some(inner) = inner::<Vec<Value>>(&mut event.resource, "updated_items")
         {
-            event.updated_items = inner;
+            event.updated_items =
+                inner.iter().filter_map(|item| UpdatedItem::deserialize(item).ok()).collect();
         }
         Ok(event)
     }

@@ -1,7 +1,7 @@
 //! Shareactor's notifications as types.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use super::extended_json::{date, reference};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     provider::{
         self, EventError, FromEvent,
         event::{optional, or_default},
-        json::object,
+        json::{object, raw},
         words::words,
     },
 };
@@ -119,24 +119,22 @@ words! {
 
 /// What something happened to.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(from = "Inner")]
 #[non_exhaustive]
 pub struct EventData {
     /// The object's type.
-    #[serde(default, deserialize_with = "optional")]
     pub object_type: Option<Entity>,
     /// The event's kind once more.
-    #[serde(default, deserialize_with = "optional")]
     pub kind: Option<Kind>,
-    /// The object as it is now. Its amounts are JSON numbers: where binary floating point will not do, read the
-    /// event's bytes with a type of your own and [`Decimal`](crate::provider::Decimal)s in it.
-    #[serde(default)]
+    /// The object as it is now. Its numbers are binary floating point here; [`object_as`](Self::object_as) gives them
+    /// as the sender wrote them.
     pub object: Value,
     /// What was changed, as it was before: on updates. The vendor has it in `data` or beside it: read from both.
-    #[serde(default)]
     pub previous_data: Value,
     /// Members that this version does not know.
-    #[serde(flatten)]
     pub extra: Map<String, Value>,
+    /// The object as the sender wrote it; empty if there is none.
+    object_text: String,
 }
 
 impl EventData {
@@ -146,13 +144,14 @@ impl EventData {
         id.get("$oid").unwrap_or(id).as_str()
     }
 
-    /// The object as a type of yours. [`Date`](super::Date) and [`ObjectId`](super::ObjectId) read the sender's times
-    /// and ids.
+    /// The object as a type of yours, read from what the sender wrote. [`Date`](super::Date) and
+    /// [`ObjectId`](super::ObjectId) read the sender's times and ids, [`Decimal`](crate::provider::Decimal) its amounts to
+    /// the last digit.
     ///
     /// # Errors
     /// What in the object is not as the type needs it.
     pub fn object_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        T::deserialize(&self.object)
+        serde_json::from_str(if self.object_text.is_empty() { "null" } else { &self.object_text })
     }
 }
 
@@ -214,6 +213,29 @@ struct Body {
     extra: Map<String, Value>,
 }
 
+/// The same of its data.
+#[derive(Deserialize)]
+struct Inner {
+    #[serde(default, deserialize_with = "optional")]
+    object_type: Option<Entity>,
+    #[serde(default, deserialize_with = "optional")]
+    kind: Option<Kind>,
+    #[serde(default, rename = "object", deserialize_with = "text")]
+    object_text: String,
+    #[serde(default)]
+    previous_data: Value,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl From<Inner> for EventData {
+    fn from(data: Inner) -> Self {
+        let Inner { object_type, kind, object_text, previous_data, extra } = data;
+        let object = serde_json::from_str(&object_text).unwrap_or_default();
+        Self { object_type, kind, object, previous_data, extra, object_text }
+    }
+}
+
 impl From<Body> for Event {
     fn from(body: Body) -> Self {
         let Body { id, kind, created, company, mut data, author, reference_id, previous_data, extra } = body;
@@ -225,17 +247,21 @@ impl From<Body> for Event {
     }
 }
 
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(raw(deserializer)?.get().to_owned())
+}
+
 fn object_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(reference(&Box::<RawValue>::deserialize(deserializer)?).map(Into::into))
+    Ok(reference(&raw(deserializer)?).map(Into::into))
 }
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
-    Ok(date(&Box::<RawValue>::deserialize(deserializer)?))
+    Ok(date(&raw(deserializer)?))
 }
 
 /// A user, or a user's id alone.
 fn author<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Author>, D::Error> {
-    let raw = Box::<RawValue>::deserialize(deserializer)?;
+    let raw = raw(deserializer)?;
     let user = object::<Author>(raw.get().as_bytes()).ok().filter(|user| !user.extra.contains_key("$oid"));
     Ok(user.or_else(|| reference(&raw).map(|id| Author { id: Some(id.into()), ..Author::default() })))
 }

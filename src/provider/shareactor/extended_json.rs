@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     clock::Timestamp,
-    provider::json::{find, scalar},
+    provider::json::{find, raw, scalar},
 };
 
 /// A time as the sender writes it: for members of your own types, such as an order's `created`.
@@ -19,7 +19,7 @@ pub struct Date(pub Timestamp);
 
 impl<'de> Deserialize<'de> for Date {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let raw = raw(deserializer)?;
         date(&raw).map(Self).ok_or_else(|| de::Error::custom(format!("{} is no date", raw.get())))
     }
 }
@@ -32,7 +32,7 @@ pub struct ObjectId(pub String);
 
 impl<'de> Deserialize<'de> for ObjectId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let raw = raw(deserializer)?;
         match reference(&raw) {
             Some(id) => Ok(Self(id.into_owned())),
             None => Err(de::Error::custom(format!("{} is no id", raw.get()))),

@@ -54,11 +54,14 @@ fn its_kinds_are_those_of_its_words() {
 #[test]
 fn what_it_may_add_is_kept() {
     let newer = br#"{"auditContext":{"id":"jane","source":"app"},"version":2,
-        "events":[{"meta":{"type":"a","href":"b"},"action":"Launch","new":1}]}"#;
+        "events":[{"meta":{"type":"a","href":"b","mediaType":"json"},"action":"Launch","new":1,
+            "updatedFields":["state",null,{},"owner"]}]}"#;
     let event = EntityEvent::from_event("a.launch", newer).unwrap();
     assert_eq!(event.action, Action::Other("Launch".into()));
     assert_eq!(event.entity.href.as_deref(), Some("b"));
     assert_eq!((&event.extra["new"], &event.extra["version"]), (&json!(1), &json!(2)));
+    assert_eq!(event.extra["meta"], json!({"mediaType": "json"}));
+    assert_eq!(event.updated_fields, ["state", "owner"]);
     let audit = event.audit.unwrap();
     assert_eq!((audit.uid.as_deref(), &audit.extra["source"]), (Some("jane"), &json!("app")));
 

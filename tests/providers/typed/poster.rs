@@ -1,6 +1,6 @@
 use doorbell::provider::poster::{
     Action, Application, Balance, Data, ElementType, Event, IncomingOrder, IncomingOrderType, Object,
-    StepType, Stock,
+    StepType, Stock, Transaction,
 };
 
 use super::*;
@@ -96,6 +96,8 @@ fn orders() {
     let event = Event::from_event("transaction.changed", &with_data("transaction", step)).unwrap();
     let Data::Transaction(transaction) = event.data else { panic!("{:?}", event.data) };
     assert_eq!(transaction.step.step_type, StepType::AddItem);
+    let alone = Transaction::from_event("transaction.changed", &with_data("transaction", step)).unwrap();
+    assert_eq!(alone, transaction);
     assert_eq!(transaction.step.time, Some(Timestamp::from_millis(1_688_722_229_115)));
     assert_eq!(transaction.step.user_id.as_deref(), Some("6"));
     assert_eq!(transaction.step.spot_tablet_id.as_deref(), Some("1"));
@@ -124,8 +126,26 @@ fn its_words() {
     }
     assert_eq!(ElementType::KNOWN.len(), 5);
     assert_eq!(ElementType::from("6"), ElementType::Other("6".into()));
-    assert_kinds(&Poster::new("x"), Object::KNOWN.iter().map(|object| format!("{object}.*")));
+    assert_kinds(
+        &Poster::new("x"),
+        Object::KNOWN
+            .iter()
+            .flat_map(|object| Action::KNOWN.iter().map(move |action| format!("{object}.{action}"))),
+    );
     assert_eq!(Object::KNOWN.len(), 26);
+}
+
+#[test]
+fn members_that_it_may_add_are_kept() {
+    let event: Event = read("stock.changed", "poster_stock_changed");
+    assert!(event.extra.is_empty(), "{event:?}");
+    let newer =
+        br#"{"account":"a","object":"dish","object_id":1,"action":"added","time":1,"data":null,"verify":"x",
+        "account_number":"7","spot":{"id":2}}"#;
+    let event = Event::from_event("dish.added", newer).unwrap();
+    assert_eq!(json!(event.extra), json!({"spot": {"id": 2}}));
+    let form = b"account=a&object=dish&object_id=1&action=added&time=1&spot=2";
+    assert!(Event::from_event("dish.added", form).unwrap().extra.is_empty());
 }
 
 #[test]

@@ -111,3 +111,21 @@ fn what_is_no_event_says_why() {
     let error = Event::from_event("x", br#"{"uuid":"1"}"#).unwrap_err();
     assert!(error.to_string().contains("`code`"), "{error}");
 }
+
+#[test]
+fn what_it_may_add_is_kept_and_one_odd_entry_costs_no_others() {
+    let items = r#"[{"type":"field","code":"color"},7,{"type":"media"}]"#;
+    for (top, inside) in [(items, "null"), ("[]", items)] {
+        let data = format!(
+            r#"{{"code":"document.update","links":[{{"rel":"self","href":"/x","title":"t"}},null],
+                "locales":{{"updated":["fr_FR",null,"en_GB"],"removed":["de_DE"]}},
+                "updated_items":{top},"resource":{{"updated_items":{inside}}}}}"#
+        );
+        let event = Event::from_event("document.update", data.as_bytes()).unwrap();
+        assert_eq!((event.links.len(), &event.links[0].extra["title"]), (1, &json!("t")));
+        assert_eq!(event.locales.updated, ["fr_FR", "en_GB"]);
+        assert_eq!(event.locales.extra["removed"], json!(["de_DE"]));
+        assert_eq!(event.updated_items.len(), 2, "{event:?}");
+        assert_eq!(event.updated_items[0].code.as_deref(), Some("color"));
+    }
+}

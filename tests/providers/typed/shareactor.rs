@@ -41,6 +41,25 @@ fn its_object_as_a_type_of_ones_own() {
     assert!(error.to_string().contains("sequence"), "{error}");
 }
 
+#[test]
+fn its_amounts_keep_their_digits() {
+    #[derive(serde::Deserialize)]
+    struct Order {
+        total_amount: Decimal,
+        tax: Decimal,
+    }
+    let data =
+        br#"{"kind":"order.created","data":{"object":{"total_amount":349.10,"tax":0.10000000000000000001}}}"#;
+    let event = Event::from_event("order.created", data).unwrap();
+    let order: Order = event.data.object_as().unwrap();
+    assert_eq!((order.total_amount.as_str(), order.tax.as_str()), ("349.10", "0.10000000000000000001"));
+    assert_eq!(event.data.object["total_amount"], 349.1);
+
+    let none = Event::from_event("order.created", b"{}").unwrap();
+    assert_eq!(none.data.object_as::<Option<u8>>().unwrap(), None);
+    assert!(none.data.object.is_null() && none.data.object_id().is_none());
+}
+
 /// As a page of the vendor's API for events holds them.
 #[test]
 fn a_list_of_events() {
@@ -91,7 +110,12 @@ fn its_kinds() {
         assert!(Action::KNOWN.contains(&event.kind.action), "{kind}");
         assert_eq!(event.kind.to_string(), kind);
     }
-    assert_kinds(&Shareactor::new("x"), Entity::KNOWN.iter().map(|entity| format!("{entity}.*")));
+    assert_kinds(
+        &Shareactor::new("x"),
+        Entity::KNOWN
+            .iter()
+            .flat_map(|entity| Action::KNOWN.iter().map(move |action| format!("{entity}.{action}"))),
+    );
 }
 
 #[test]
