@@ -4,7 +4,12 @@
 #[allow(dead_code, reason = "the tests of the embedded service use what is not used here")]
 mod support;
 
-#[allow(dead_code, unused_imports, reason = "the tests of the store use what is not used here")]
+#[allow(
+    clippy::unwrap_used,
+    dead_code,
+    unused_imports,
+    reason = "helpers of other tests: the tests of the store use what is not used here, and a panic is the message"
+)]
 #[path = "support/redis/mod.rs"]
 mod servers;
 
