@@ -25,6 +25,7 @@ impl TokenBucket {
     }
 
     /// How many tokens can be taken now.
+    #[cfg(any(test, feature = "receiver"))]
     pub(crate) fn free(&self, now: Instant) -> usize {
         let missing = self.full_at.saturating_duration_since(now).as_nanos();
         let missing = missing.div_ceil(self.pace.interval.as_nanos());
@@ -32,6 +33,7 @@ impl TokenBucket {
     }
 
     /// How long until one more can be taken than now; an interval if the bucket is full.
+    #[cfg(any(test, feature = "receiver"))]
     pub(crate) fn next_in(&self, now: Instant) -> Duration {
         let missing = self.full_at.saturating_duration_since(now);
         if missing.is_zero() {
