@@ -126,6 +126,9 @@ fn candidates(connection: &Connection, filter: &Filter, below: i64) -> rusqlite:
 /// One delivery by its id.
 pub(super) fn delivery(connection: &Connection, id: DeliveryId) -> rusqlite::Result<Option<DeliveryRecord>> {
     let seq = to_sql(id.seq());
+    // One snapshot for all of it: an attempt must not be shown beside its job as it was before.
+    let snapshot = connection.unchecked_transaction()?;
+    let connection = &*snapshot;
     let Some(summary) = summary(connection, seq)?.filter(|summary| summary.id == id) else { return Ok(None) };
     let (headers, body): (String, Vec<u8>) = connection
         .prepare_cached("SELECT headers, body FROM delivery WHERE seq = ?1")?
