@@ -36,6 +36,15 @@ pub(crate) struct Options {
     pub(crate) worker: bool,
 }
 
+impl Options {
+    /// How many jobs run at once. A slot that is free waits for as long as a claim takes to Redis and back, so handlers that
+    /// take no time need more of them there than the default.
+    #[cfg(feature = "receiver")]
+    pub(crate) fn slots(&self) -> usize {
+        if self.redis.is_some() { 256 } else { 64 }
+    }
+}
+
 /// What has been handled so far.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Tally {

@@ -19,12 +19,14 @@ pub(crate) async fn serve(options: Options) -> anyhow::Result<()> {
         .await
         .with_context(|| format!("cannot listen on {}", options.control))?;
     let routes = recorder.clone().routes();
+    let slots = options.slots();
     let queue = match options.redis {
         Some(url) => RedisQueue::new([url]).lanes(options.lanes).into(),
         None => Queue::Embedded,
     };
     let receiver = Receiver::builder()
         .queue(queue)
+        .concurrency(slots)
         .role(if options.worker { Role::Worker } else { Role::All })
         .data_dir(options.data)
         .listen(options.ingress)

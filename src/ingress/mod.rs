@@ -20,6 +20,7 @@ mod paths;
 mod refused;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod unacknowledged;
 
 #[cfg(feature = "admin")]
@@ -32,6 +33,7 @@ pub(crate) use self::{
     answer::{Ingress, IngressContext},
     listener::Listener,
     refused::RefusedLog,
+    threads::Threads,
 };
 
 /// The ingress as a router, to merge into or nest in an axum application. It owns `/in` and everything under it.

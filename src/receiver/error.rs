@@ -109,4 +109,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The threads that take deliveries in can't be started.
+    #[error(
+        "can't start the threads that take deliveries in: {0}; raise the limits on processes and open files"
+    )]
+    Threads(#[source] io::Error),
 }

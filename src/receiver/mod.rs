@@ -32,7 +32,7 @@ pub use self::{
 };
 use self::{settings::Settings, store::Closing};
 use crate::{
-    ingress::{self, Ingress, Listener},
+    ingress::{self, Ingress, Listener, Threads},
     journal::Store,
     live::Live,
 };
@@ -59,9 +59,15 @@ pub struct Receiver {
 pub struct Bound {
     receiver: Receiver,
     /// `None` where the role takes nothing in.
-    listener: Option<Listener>,
+    door: Option<Door>,
     #[cfg(feature = "admin")]
     admin: Option<tokio::net::TcpListener>,
+}
+
+/// Where deliveries come in, and the threads that serve it.
+struct Door {
+    listener: Listener,
+    threads: Threads,
 }
 
 /// A task that ends when it is told to.
@@ -81,7 +87,9 @@ impl Receiver {
     /// it.
     ///
     /// The deadline then counts from when a request reaches the router, and the limits on headers and connections are
-    /// the application's own. Two things have to end in their order: first the application's server, so that nothing more
+    /// the application's own. It runs on the application's threads, too: a handler that blocks one (use
+    /// [`spawn_blocking`](tokio::task::spawn_blocking)) holds up acknowledgements, which it can't where the receiver listens
+    /// [by itself](Self::serve). Two things have to end in their order: first the application's server, so that nothing more
     /// comes in; then the workers, by [`shutdown`](Self::shutdown).
     ///
     /// ```no_run
@@ -143,9 +151,7 @@ impl Receiver {
     )]
     pub async fn bind(self) -> Result<Bound, ServeError> {
         let address = self.settings.listen;
-        let bind = || Listener::inherit_or_bind(address);
-        let listener = self.settings.takes_in.then(bind).transpose();
-        let listener = listener.map_err(|source| ServeError::Listen { address, source })?;
+        let door = self.settings.takes_in.then(|| Door::open(address)).transpose()?;
         #[cfg(feature = "admin")]
         let admin = match &self.settings.admin {
             Some((address, _)) => Some(
@@ -157,13 +163,15 @@ impl Receiver {
         };
         Ok(Bound {
             receiver: self,
-            listener,
+            door,
             #[cfg(feature = "admin")]
             admin,
         })
     }
 
     /// Binds the sockets and serves until `shutdown` resolves and everything under way has ended.
+    ///
+    /// Deliveries are taken in by threads of their own, one a core; handlers run on the caller's.
     ///
     /// # Errors
     /// An address can't be listened on.
@@ -194,18 +202,18 @@ impl Bound {
     /// The system does not say, or the [role](Role) takes nothing in.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         let nowhere = || std::io::Error::new(std::io::ErrorKind::NotConnected, "a worker takes nothing in");
-        self.listener.as_ref().ok_or_else(nowhere)?.local_addr()
+        self.door.as_ref().ok_or_else(nowhere)?.listener.local_addr()
     }
 
     /// Whether its role takes deliveries in.
     #[cfg(feature = "cli")]
     pub(crate) fn takes_in(&self) -> bool {
-        self.listener.is_some()
+        self.door.is_some()
     }
 
     /// Whether a supervisor keeps the socket open over restarts.
     pub fn is_inherited(&self) -> bool {
-        self.listener.as_ref().is_some_and(|listener| listener.inherited)
+        self.door.as_ref().is_some_and(|door| door.listener.inherited)
     }
 
     /// The address of the admin listener, if there is one.
@@ -226,14 +234,14 @@ impl Bound {
 
     /// The same; `shutdown` says for how long to go on accepting while readiness is withdrawn.
     pub(crate) async fn serve_until(self, shutdown: impl Future<Output = Duration> + Send) {
-        let Self { receiver, listener, .. } = self;
+        let Self { receiver, door, .. } = self;
         let (stop, stopped) = watch::channel(false);
         #[cfg(feature = "admin")]
         let admin = self.admin.map(|listener| {
             let router = receiver.admin.clone();
             tokio::spawn(serve_admin(listener, router, stopped.clone()))
         });
-        let draining_time = listener.as_ref().is_some_and(|listener| !listener.inherited);
+        let draining_time = door.as_ref().is_some_and(|door| !door.listener.inherited);
         let draining = receiver.draining.clone();
         let mut workers = None;
         let Receiver { ingress, live, workers: running, sweeper, closing, store, .. } = receiver;
@@ -247,8 +255,8 @@ impl Bound {
             // The jobs under way and the requests under way end at the same time.
             workers = running.map(|running| tokio::spawn(running.end()));
         };
-        match listener {
-            Some(listener) => ingress::serve(listener, ingress, stopping).await,
+        match door {
+            Some(door) => door.serve(ingress, stopping).await,
             None => stopping.await,
         }
         if let Some(workers) = workers {
@@ -278,6 +286,37 @@ impl fmt::Debug for Receiver {
 impl fmt::Debug for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bound").field("listener", &self.local_addr()).finish_non_exhaustive()
+    }
+}
+
+impl Door {
+    fn open(address: SocketAddr) -> Result<Self, ServeError> {
+        let threads = Threads::start().map_err(ServeError::Threads)?;
+        let entered = threads.enter();
+        let listener = Listener::inherit_or_bind(address);
+        drop(entered);
+        Ok(Self { listener: listener.map_err(|source| ServeError::Listen { address, source })?, threads })
+    }
+
+    /// Serves until `shutdown` resolves, and what is under way then has ended.
+    async fn serve(self, ingress: Ingress, shutdown: impl Future<Output = ()>) {
+        let Self { listener, threads } = self;
+        let (stop, stopped) = oneshot::channel::<()>();
+        let told = async { drop(stopped.await) };
+        let mut serving = threads.spawn(ingress::serve(listener, ingress, told));
+        let ended = tokio::select! {
+            biased;
+            () = shutdown => {
+                drop(stop);
+                serving.await
+            }
+            ended = &mut serving => ended,
+        };
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 

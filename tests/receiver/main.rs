@@ -4,6 +4,7 @@
 
 mod building;
 mod mounted;
+mod serving;
 
 use std::{
     sync::{
@@ -25,7 +26,7 @@ use doorbell::{
     clock::Timestamp,
     delivery::JobId,
     provider::{Hmac, Kladana, Poster, Preset, Quable, Secret, Secrets, Shareactor, poster},
-    testing::Sample,
+    testing::{Sample, SignedRequest},
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -59,10 +60,14 @@ impl World {
     }
 }
 
-fn request(path: &str, number: u128) -> Request<Body> {
+fn signed(number: u128) -> SignedRequest {
     let sample: Sample = "poster".parse().unwrap();
     let now = Timestamp::from(SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_168_200));
-    let signed = sample.request(Some(&Secret::from(SECRET)), now, number).unwrap();
+    sample.request(Some(&Secret::from(SECRET)), now, number).unwrap()
+}
+
+fn request(path: &str, number: u128) -> Request<Body> {
+    let signed = signed(number);
     let mut request = Request::builder().method(signed.method).uri(path);
     *request.headers_mut().unwrap() = signed.headers;
     request.body(Body::from(signed.body)).unwrap()

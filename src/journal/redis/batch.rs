@@ -1,5 +1,7 @@
 //! Calls that come at the same time go as one: while one is under way, the next gathers.
 
+use std::time::Duration;
+
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -9,6 +11,9 @@ use tokio::{
 pub(super) const MANY: usize = 512;
 pub(super) const HEAVY: usize = 1 << 20;
 
+/// For how long a batch is held back while none of the others comes that are expected.
+const HOLD: Duration = Duration::from_millis(2);
+
 /// One thing to be done, and who waits for it.
 pub(super) type Waiting<T, A> = (T, oneshot::Sender<A>);
 
@@ -16,15 +21,23 @@ pub(super) type Waiting<T, A> = (T, oneshot::Sender<A>);
 pub(super) struct Batches<T, A>(Vec<mpsc::UnboundedSender<Waiting<T, A>>>);
 
 impl<T: Send + 'static, A: Send + 'static> Batches<T, A> {
-    /// Starts a task for each lane, which has `work` do what has gathered. `weigh` says how many bytes one has.
-    pub(super) fn start<W, F>(tasks: &mut JoinSet<()>, lanes: u32, weigh: fn(&T) -> usize, work: W) -> Self
+    /// Starts a task for each lane, which has `work` do what has gathered. `weigh` says how many bytes one has, and
+    /// `more_expected` whether others are about to follow this one, when so many have come.
+    pub(super) fn start<M, W, F>(
+        tasks: &mut JoinSet<()>,
+        lanes: u32,
+        weigh: fn(&T) -> usize,
+        more_expected: M,
+        work: W,
+    ) -> Self
     where
+        M: Fn(&T, usize) -> bool + Clone + Send + 'static,
         W: Fn(u32, Vec<Waiting<T, A>>) -> F + Clone + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let start = |lane| {
             let (sender, mut receiver) = mpsc::unbounded_channel::<Waiting<T, A>>();
-            let work = work.clone();
+            let (more_expected, work) = (more_expected.clone(), work.clone());
             tasks.spawn(async move {
                 while let Some(first) = receiver.recv().await {
                     let mut weight = weigh(&first.0);
@@ -38,9 +51,16 @@ impl<T: Send + 'static, A: Send + 'static> Batches<T, A> {
                             weight += weigh(&next.0);
                             batch.push(next);
                         }
-                        if batch.len() == before {
+                        if batch.len() > before {
+                            continue;
+                        }
+                        let is_full = batch.len() >= MANY || weight >= HEAVY;
+                        if is_full || !more_expected(&batch[0].0, batch.len()) {
                             break;
                         }
+                        let Ok(Some(next)) = tokio::time::timeout(HOLD, receiver.recv()).await else { break };
+                        weight += weigh(&next.0);
+                        batch.push(next);
                     }
                     work(lane, batch).await;
                 }

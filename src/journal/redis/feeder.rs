@@ -13,6 +13,7 @@ use super::{
     batch::Batches,
     claim::{self, Ask, Claimed},
     core::Core,
+    gather::Gathering,
     lease::{self, Contact},
     link::{LinkError, Wake},
     settle::Settlement,
@@ -93,6 +94,8 @@ pub(super) struct Lane {
     /// The same for leases that run out.
     pub(super) next_lease: Duration,
     pub(super) contact: Contact,
+    /// A claim has just filled the slots.
+    gathering: Option<Gathering>,
     /// Whether it gave no answer, or refused. Then it is asked on the side, and the others go on without it.
     pub(super) away: bool,
     pub(super) pauses: Pauses,
@@ -104,6 +107,7 @@ impl Feeding {
             next_due: Vec::new(),
             next_lease: Duration::ZERO,
             contact: Contact::new(core.options.lease),
+            gathering: None,
             away: false,
             pauses: Pauses::default(),
         };
@@ -144,7 +148,7 @@ impl Feeding {
             }
             self.pass().await;
             #[cfg(test)]
-            if self.lanes.iter().all(|lane| !lane.away) {
+            if self.lanes.iter().all(|lane| !lane.away && lane.gathering.is_none()) {
                 for pass in self.passes.drain(..) {
                     let _ = pass.send(());
                 }
@@ -201,7 +205,9 @@ impl Feeding {
         let dues = there().flat_map(|lane| &lane.next_due).filter(|due| **due > self.looked_at);
         let leases = there().map(|lane| &lane.next_lease);
         let next = dues.chain(leases).min().map(|next| next.saturating_sub(monotonic));
-        next.and_then(|wait| now.checked_add(wait)).map_or(self.next_round, |at| at.min(self.next_round))
+        let gathered = there().filter_map(|lane| lane.gathering).map(Gathering::until);
+        let next = gathered.chain(next.and_then(|wait| now.checked_add(wait))).min();
+        next.map_or(self.next_round, |at| at.min(self.next_round))
     }
 
     /// One look at everything that may need it. A lane that does not answer is left, and holds up no other.
@@ -276,7 +282,10 @@ impl Feeding {
                 return Ok(Go::NoFurther);
             }
             let asks = self.asks(lane, &*demand, filled);
-            if asks.is_empty() {
+            let gathering =
+                self.lanes[lane].gathering.and_then(|gathering| gathering.going_on(clock::instant()));
+            self.lanes[lane].gathering = gathering;
+            if asks.iter().all(|ask| gathering.is_some_and(|gathering| gathering.holds(ask.free))) {
                 return Ok(Go::On);
             }
             let asked_at = self.core.clock.monotonic();
@@ -300,7 +309,11 @@ impl Feeding {
                 self.first = lane;
                 return Ok(Go::NoFurther);
             }
-            filled.extend(asks.iter().filter(|ask| claimed[ask.route] >= ask.free).map(|ask| ask.route));
+            let full = || asks.iter().filter(|ask| claimed[ask.route] >= ask.free);
+            if let Some(most) = full().map(|ask| claimed[ask.route]).max() {
+                self.lanes[lane].gathering = Some(Gathering::after(most, clock::instant()));
+            }
+            filled.extend(full().map(|ask| ask.route));
         }
     }
 

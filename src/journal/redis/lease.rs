@@ -57,6 +57,8 @@ struct RunningJobs {
     jobs: HashMap<u64, (Suspicion, Duration)>,
     /// How many of them are suspects.
     suspects: usize,
+    /// How many of them are in each lane that ever had one.
+    lanes: HashMap<u32, usize>,
     /// Those of which nothing was heard for long. They don't count, unless they turn out to run after all.
     silent: HashMap<u64, Suspicion>,
     /// A suspect waits until nothing else runs.
@@ -103,6 +105,16 @@ impl Running {
         }
     }
 
+    /// Whether the lease of a job runs until later than this: it began, or was renewed, accordingly late.
+    pub(super) fn began_after(&self, token: u64, until: Duration) -> bool {
+        self.lock().jobs.get(&token).is_some_and(|(_, lease_end)| *lease_end > until)
+    }
+
+    /// Three quarters of the jobs in a lane.
+    pub(super) fn most_in(&self, lane: u32) -> usize {
+        self.lock().lanes.get(&lane).map_or(0, |jobs| jobs - jobs / 4)
+    }
+
     /// Notes whether a suspect waits until nothing else runs; `true` if it has to wait still.
     pub(super) fn hold_up(&self, held_up: bool) -> bool {
         let mut running = self.lock();
@@ -140,12 +152,17 @@ pub(super) struct Moment {
 impl RunningJobs {
     fn begun(&mut self, token: u64, suspicion: Suspicion, until: Duration) {
         self.suspects += usize::from(suspicion != Suspicion::None);
-        self.jobs.insert(token, (suspicion, until));
+        if self.jobs.insert(token, (suspicion, until)).is_none() {
+            *self.lanes.entry(lane_of_token(token)).or_default() += 1;
+        }
     }
 
     fn remove(&mut self, token: u64) -> Option<Suspicion> {
         let (suspicion, _) = self.jobs.remove(&token)?;
         self.suspects -= usize::from(suspicion != Suspicion::None);
+        if let Some(jobs) = self.lanes.get_mut(&lane_of_token(token)) {
+            *jobs -= 1;
+        }
         Some(suspicion)
     }
 }

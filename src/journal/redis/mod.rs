@@ -12,6 +12,7 @@ mod durability;
 mod expire;
 mod feeder;
 mod find;
+mod gather;
 mod job;
 mod lease;
 mod link;
@@ -104,15 +105,27 @@ impl Redis {
         let (feeder, commands) = Feeder::new();
         let mut tasks = JoinSet::new();
         let (for_accepts, for_settlements) = ((core.clone(), feeder.clone()), (core.clone(), feeder.clone()));
-        let accepts = Batches::start(&mut tasks, core.lanes(), Prepared::weight, move |lane, gathered| {
-            let (core, feeder) = for_accepts.clone();
-            async move { accept::accept_gathered(&core, &feeder, lane, gathered).await }
-        });
-        let settlements =
-            Batches::start(&mut tasks, core.lanes(), Settlement::weight, move |lane, gathered| {
+        let accepts = Batches::start(
+            &mut tasks,
+            core.lanes(),
+            Prepared::weight,
+            |_, _| false,
+            move |lane, gathered| {
+                let (core, feeder) = for_accepts.clone();
+                async move { accept::accept_gathered(&core, &feeder, lane, gathered).await }
+            },
+        );
+        let at_work = core.clone();
+        let settlements = Batches::start(
+            &mut tasks,
+            core.lanes(),
+            Settlement::weight,
+            move |settlement, ended| settle::more_end_soon(&at_work, settlement, ended),
+            move |lane, gathered| {
                 let (core, feeder) = for_settlements.clone();
                 async move { settle::settle_gathered(&core, &feeder, lane, gathered).await }
-            });
+            },
+        );
         let settlements = Arc::new(settlements);
         let mut feeding = Feeding::new(core.clone(), settlements.clone());
         // From here on contact counts. If there is none, the task goes on trying.

@@ -18,6 +18,9 @@ use crate::journal::{Lease, Outcome, StoreError};
 static SETTLE: LazyLock<Script> = script!("settle", allow_oom);
 static RENEW: LazyLock<Script> = script!("renew", allow_oom);
 
+/// A job that ends so soon is one of many that do.
+const QUICK: Duration = Duration::from_millis(5);
+
 /// How an attempt ended.
 pub(super) struct Settlement {
     pub(super) lease: Lease,
@@ -56,6 +59,14 @@ impl Settlement {
             _ => None,
         }
     }
+}
+
+/// Whether most of what runs in a lane may end as soon after its beginning as this did: the ends then go in one call, and
+/// so do the claims for the slots. What runs for longer waits for nobody.
+pub(super) fn more_end_soon(core: &Core, settlement: &Settlement, ended: usize) -> bool {
+    let token = settlement.lease.token;
+    let quick_until = core.lease_end().saturating_sub(QUICK);
+    core.running.began_after(token, quick_until) && ended < core.running.most_in(lane_of_token(token))
 }
 
 /// Records what has gathered for a lane, however long Redis is away, and answers each.

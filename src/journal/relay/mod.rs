@@ -65,7 +65,7 @@ impl Default for RelayOptions {
             ack: AckWhen::Journal,
             keep: Duration::from_secs(3600),
             look_every: Duration::from_secs(30),
-            batch: Limits { rows: 512, bytes: 1 << 20 },
+            batch: Limits { rows: 256, bytes: 1 << 20 },
             gather: Duration::from_millis(10),
             patience: Duration::from_secs(10),
             ask_every: Duration::from_secs(5),

@@ -34,9 +34,12 @@ if given_up and first_token <= tonumber(given_up) then
   return { now_text, 0, {}, {}, never }
 end
 
+-- What may be claimed: the number of its route, delivery and event, whether it comes from the list of new jobs. Lists, and
+-- counted: a table for each would cost more than all that is done with it.
+local candidate_routes, members, are_new, candidate_count = {}, {}, {}, 0
+
 -- The suspect that is due first, if one may run.
 local verdict = 0
-local candidates = {}
 if suspects_may then
   local first
   for i, route in ipairs(routes) do
@@ -59,7 +62,7 @@ if suspects_may then
       for i = 1, #routes do at_once[i] = 0 end
       return { now_text, 1, {}, {}, at_once }
     end
-    candidates[1] = first
+    candidate_routes[1], members[1], are_new[1], candidate_count = first.route, first.member, false, 1
     verdict = alone and 3 or 2
     take(routes[first.route], 1)
   end
@@ -75,7 +78,7 @@ end
 -- What is new and what is due again, the oldest first.
 if verdict ~= 3 then
   for i, route in ipairs(routes) do
-    local wanted = math.min(route.free, route.own + pool, limit - #candidates)
+    local wanted = math.min(route.free, route.own + pool, limit - candidate_count)
     local new, again = {}, {}
     if wanted > 0 then
       new = redis.call('LRANGE', prefix .. 'new:' .. route.name, 0, wanted - 1)
@@ -84,52 +87,53 @@ if verdict ~= 3 then
       )
     end
     route.more = #new + #again / 2 >= wanted
-    local next_new, next_again, before = 1, 1, #candidates
+    local next_new, next_again, before = 1, 1, candidate_count
     for _ = 1, wanted do
       local member, due = new[next_new], again[next_again + 1]
-      if due and (not member or tonumber(due) <= received_at(member)) then
-        candidates[#candidates + 1] = { route = i, member = again[next_again] }
-        next_again = next_again + 2
-      elseif member then
-        candidates[#candidates + 1] = { route = i, member = member, new = true }
+      local is_new = member and not (due and tonumber(due) <= received_at(member))
+      if is_new then
         next_new = next_new + 1
+      elseif due then
+        member = again[next_again]
+        next_again = next_again + 2
       else
         break
       end
+      candidate_count = candidate_count + 1
+      candidate_routes[candidate_count], members[candidate_count], are_new[candidate_count] = i, member, is_new
     end
-    take(route, #candidates - before)
+    take(route, candidate_count - before)
   end
 end
 
-local fields = {}
-for i, candidate in ipairs(candidates) do
-  candidate.key = candidate.member .. ':' .. routes[candidate.route].name
-  fields[i] = candidate.key
-end
-local texts = get_all(jobs_key, fields)
+local job_keys = {}
+for i = 1, candidate_count do job_keys[i] = members[i] .. ':' .. routes[candidate_routes[i]].name end
+local texts = get_all(jobs_key, job_keys)
 
 -- The deliveries, each once.
-local values, number_of, bytes = {}, {}, 0
-local taken = #candidates
+local values, value_count, number_of, bytes = {}, 0, {}, 0
+local taken = candidate_count
 local i = 1
-while i <= #candidates do
-  local keys, ids = {}, {}
-  while i <= #candidates and #keys < VALUES_AT_ONCE do
-    local id = string.sub(candidates[i].member, 1, 16)
+while i <= candidate_count do
+  local keys, ids, key_count = {}, {}, 0
+  while i <= candidate_count and key_count < VALUES_AT_ONCE do
+    local id = string.sub(members[i], 1, 16)
     if not number_of[id] then
-      keys[#keys + 1] = prefix .. 'd:' .. id
-      ids[#ids + 1] = id
+      key_count = key_count + 1
+      keys[key_count], ids[key_count] = prefix .. 'd:' .. id, id
       number_of[id] = 0
     end
     i = i + 1
   end
-  if #keys > 0 then
+  if key_count > 0 then
     local some = redis.call('MGET', unpack(keys))
-    for j = 1, #keys do
-      if some[j] then
-        values[#values + 1] = some[j]
-        number_of[ids[j]] = #values
-        bytes = bytes + #some[j]
+    for j = 1, key_count do
+      local value = some[j]
+      if value then
+        value_count = value_count + 1
+        values[value_count] = value
+        number_of[ids[j]] = value_count
+        bytes = bytes + #value
       end
     end
   end
@@ -139,26 +143,26 @@ while i <= #candidates do
   end
 end
 
-local answer, changed, leases = {}, {}, {}
+local answer, changed, leases, lease_count, changed_count = {}, {}, {}, 0, 0
 local lease_end = int(now + ARGV[3])
-local token = first_token
+local token = first_token * 256 + lane
+local begun_from = {}
 for i = 1, taken do
-  local candidate = candidates[i]
-  local route, key, text = routes[candidate.route], candidate.key, texts[i]
+  local route, key, member, text, is_new = routes[candidate_routes[i]], job_keys[i], members[i], texts[i], are_new[i]
   local is_suspect = i == 1 and verdict > 0
   if is_suspect then
-    redis.call('ZREM', prefix .. 'suspects:' .. route.name, candidate.member)
-  elseif candidate.new then
+    redis.call('ZREM', prefix .. 'suspects:' .. route.name, member)
+  elseif is_new then
     route.begun = route.begun + 1
   else
-    route.claimed[#route.claimed + 1] = candidate.member
+    route.claimed[#route.claimed + 1] = member
   end
-  local id = string.sub(candidate.member, 1, 16)
+  local id = string.sub(member, 1, 16)
   local value = number_of[id]
   -- The index knows a delivery for as long as its jobs mean anything: this one is lost.
   if value == 0 and not text and redis.call('ZSCORE', prefix .. 'index', id) then text = NEW_JOB end
   -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
-  if candidate.new and texts[i] or value == 0 and not text then
+  if is_new and texts[i] or value == 0 and not text then
     if is_suspect then verdict = 0 end
   elseif value > 0 then
     local state, attempt, crashes, replays, err = QUEUED, '1', '0', '0', ''
@@ -168,27 +172,29 @@ for i = 1, taken do
         string.match(text, '^(%d) (%d+) (%d+) (%d+) %S+ %S+ %S+ %d %S+ %S+ (.*)$')
       attempt = int(attempts + 1)
     end
-    changed[#changed + 1] = key
-    changed[#changed + 1] = RUNNING .. ' ' .. attempt .. ' ' .. crashes .. ' ' .. replays .. ' - ' .. now_text .. ' - '
-      .. (is_suspect and int(verdict - 1) or '0') .. ' ' .. owner .. ' ' .. int(token * 256 + lane) .. ' ' .. err
-    token = token + 1
-    leases[#leases + 1] = lease_end
-    leases[#leases + 1] = key
-    count_job(state, RUNNING)
-    local n = #answer
-    answer[n + 1], answer[n + 2], answer[n + 3] = candidate.route - 1, candidate.member, attempt
+    changed[changed_count + 1] = key
+    changed[changed_count + 2] = RUNNING .. ' ' .. attempt .. ' ' .. crashes .. ' ' .. replays .. ' - ' .. now_text .. ' - '
+      .. (is_suspect and int(verdict - 1) or '0') .. ' ' .. owner .. ' ' .. int(token) .. ' ' .. err
+    changed_count = changed_count + 2
+    token = token + 256
+    leases[lease_count + 1], leases[lease_count + 2] = lease_end, key
+    local n = 3 * lease_count
+    lease_count = lease_count + 2
+    begun_from[state] = (begun_from[state] or 0) + 1
+    answer[n + 1], answer[n + 2], answer[n + 3] = candidate_routes[i] - 1, member, attempt
     answer[n + 4], answer[n + 5], answer[n + 6] = crashes, replays, value - 1
   else
     local job = read_job(text)
     count_job(job.state, DEAD)
     job.state, job.due, job.finished, job.suspect = DEAD, '-', now_text, '0'
     job.err = 'its delivery is gone from Redis: was it evicted? Set maxmemory-policy noeviction'
-    changed[#changed + 1] = key
-    changed[#changed + 1] = write_job(job)
+    changed[changed_count + 1], changed[changed_count + 2] = key, write_job(job)
+    changed_count = changed_count + 2
     redis.call('ZADD', prefix .. 'failing', 0, key)
     if is_suspect then verdict = 0 end
   end
 end
+for state, jobs in pairs(begun_from) do count_job(state, RUNNING, jobs) end
 call_all('HSET', jobs_key, changed)
 call_all('ZADD', prefix .. 'leases', leases)
 save_counts()
@@ -197,7 +203,7 @@ local next_due = {}
 for i, route in ipairs(routes) do
   if route.begun > 0 then redis.call('LPOP', prefix .. 'new:' .. route.name, route.begun) end
   call_all('ZREM', prefix .. 'ready:' .. route.name, route.claimed)
-  if verdict == 3 or route.more or taken < #candidates then
+  if verdict == 3 or route.more or taken < candidate_count then
     next_due[i] = 0
   else
     local found = redis.call('ZRANGE', prefix .. 'ready:' .. route.name, 0, 0, 'WITHSCORES')

@@ -71,12 +71,12 @@ local function count(name, by)
   counts[name] = (counts[name] or 0) + by
 end
 
--- Jobs are counted by state.
+-- Jobs are counted by state; one of them goes from one state to another, or so many.
 local job_counts = {}
 
-local function count_job(from, to)
-  if from then job_counts[from] = (job_counts[from] or 0) - 1 end
-  if to then job_counts[to] = (job_counts[to] or 0) + 1 end
+local function count_job(from, to, jobs)
+  if from then job_counts[from] = (job_counts[from] or 0) - (jobs or 1) end
+  if to then job_counts[to] = (job_counts[to] or 0) + (jobs or 1) end
 end
 
 local function save_counts()
