@@ -17,8 +17,11 @@ use super::{
 use crate::{
     clock::Timestamp,
     outbound::{self, LONGEST_RETRY_AFTER},
-    text::one_line,
+    text::{one_line, shorten},
 };
+
+/// How long what a vendor says may be, in bytes; the rest is cut off.
+const MAX_MESSAGE: usize = 500;
 
 /// What the calls of one client share.
 pub(super) struct Transport {
@@ -177,7 +180,7 @@ impl Transport {
 
     fn error(&self, call: &str, answer: &Answer, fault: &Fault) -> ClientError {
         let (call, status) = (call.to_owned(), answer.status);
-        let message = shorten(self.proof.redact(&one_line(fault.message.as_bytes())));
+        let message = shorten(self.proof.redact(&one_line(fault.message.as_bytes())), MAX_MESSAGE);
         let after = || {
             let asked = self.dialect.retry_after(&answer.headers, self.timer.now())?;
             Some(asked.min(LONGEST_RETRY_AFTER))
@@ -212,16 +215,6 @@ fn origin(headers: &HeaderMap) -> Option<String> {
 fn jitter() -> f64 {
     let dice = getrandom::u32().unwrap_or(u32::MAX / 2);
     0.5 + 0.5 * f64::from(dice) / f64::from(u32::MAX)
-}
-
-fn shorten(mut text: String) -> String {
-    const LONGEST: usize = 500;
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]
