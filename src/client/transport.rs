@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, header::LOCATION};
 use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
@@ -158,7 +157,8 @@ impl Transport {
         let mut response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if status.is_redirection() {
-            return Err(ClientError::Redirected { call: call.to_owned(), status, to: origin(&headers) });
+            let to = outbound::redirect_origin(&headers);
+            return Err(ClientError::Redirected { call: call.to_owned(), status, to });
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
@@ -203,12 +203,6 @@ impl fmt::Debug for Transport {
             .field("options", &self.options)
             .finish_non_exhaustive()
     }
-}
-
-/// Where a redirect points to: not the path, which may repeat a secret.
-fn origin(headers: &HeaderMap) -> Option<String> {
-    let to = Url::parse(headers.get(LOCATION)?.to_str().ok()?).ok()?;
-    Some(to.origin().ascii_serialization())
 }
 
 /// Between 0.5 and 1.0.
