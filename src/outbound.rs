@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::{Client, ClientBuilder, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 
 use crate::{clock::Timestamp, tls};
 
@@ -61,6 +61,12 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     (!after.is_zero()).then(|| after.min(LONGEST_RETRY_AFTER))
 }
 
+/// The origin that a redirect points to, if it names one: not the path, which may repeat a secret.
+pub(crate) fn redirect_origin(headers: &HeaderMap) -> Option<String> {
+    let to = Url::parse(headers.get(http::header::LOCATION)?.to_str().ok()?).ok()?;
+    Some(to.origin().ascii_serialization())
+}
+
 /// What is left of a URL that is refused once its user, password, query and fragment are gone.
 pub(crate) fn without_secrets(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
@@ -93,5 +99,16 @@ mod tests {
             assert_eq!(seconds(nothing), None, "{nothing}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn a_redirect_is_told_by_its_origin_alone() {
+        let origin = |to: &str| {
+            redirect_origin(&HeaderMap::from_iter([(http::header::LOCATION, to.parse().unwrap())]))
+        };
+        let to = origin("https://me:hunter2@api.example:8443/a?token=b");
+        assert_eq!(to.as_deref(), Some("https://api.example:8443"));
+        assert_eq!(origin("/elsewhere"), None, "the same host");
+        assert_eq!(redirect_origin(&HeaderMap::new()), None);
     }
 }

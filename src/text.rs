@@ -10,6 +10,16 @@ pub(crate) fn one_line(bytes: &[u8]) -> String {
         .join(" ")
 }
 
+/// The text, cut off at a character where it has more than `longest` bytes. Then an ellipsis, three bytes more, says so.
+pub(crate) fn shorten(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        let end = (0..=longest).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -19,5 +29,15 @@ mod tests {
         assert_eq!(one_line(b"<h1>\n\tOops\x1b[31m\0</h1> "), "<h1> Oops [31m </h1>");
         assert_eq!(one_line(&"né".as_bytes()[..2]), "n");
         assert_eq!(one_line(b"\xff\xfe!"), "\u{fffd}\u{fffd}!");
+    }
+
+    #[test]
+    fn long_text_is_cut_at_a_character() {
+        let short = |text: &str, longest| shorten(text.to_owned(), longest);
+        assert_eq!(short("üü", 4), "üü", "no longer than that is whole");
+        assert_eq!(short("üü", 3), "ü…", "no half of a character");
+        assert_eq!(short("üü", 2), "ü…");
+        assert_eq!(short("ü", 1), "…");
+        assert_eq!(short("", 0), "");
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    product::{Doorbell, NOOP_ROUTE, Noop, Role, free_port},
+    product::{Doorbell, NOOP_ROUTE, Role, Tallied, free_port},
     queue::Queue,
     redis::{self, Costs},
     scenario::{Bench, Shape},
@@ -162,7 +162,7 @@ impl Bench {
         if !self.stores.handled.contains_key(&jobs) {
             let store = self.waiting_store(jobs).await?;
             self.progress(format!("handling {jobs} jobs"));
-            let mut noop = Noop::start(&store).await?;
+            let mut noop = Tallied::noop(&store).await?;
             noop.handled(jobs, drain_limit(jobs)).await?;
             noop.stop().await?;
             self.keep_handled(jobs, store).await?;

@@ -7,12 +7,6 @@ use reqwest::Url;
 use super::{ClientError, ClientOptions};
 use crate::outbound;
 
-/// Whether a path's part is nothing but that: it can't leave the folder, nor begin a query.
-pub(super) fn is_plain(segment: &str) -> bool {
-    (1..=64).contains(&segment.len())
-        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}
-
 /// The base URL that a text means: a host alone, or a URL, to which `path` is added if it has none.
 pub(super) fn base(given: &str, path: &str, options: &ClientOptions) -> Result<Url, ClientError> {
     let refused = |expected| ClientError::Unusable {
@@ -36,6 +30,21 @@ pub(super) fn base(given: &str, path: &str, options: &ClientOptions) -> Result<U
         url.set_path(path);
     }
     Ok(url)
+}
+
+/// Refuses a path that is more than plain words with single slashes between them; `expected` says so in the vendor's
+/// own words.
+pub(super) fn check_path(path: &str, expected: &'static str) -> Result<(), ClientError> {
+    if path.split('/').all(is_plain) {
+        return Ok(());
+    }
+    Err(ClientError::Unusable { field: "the path", value: path.to_owned(), expected })
+}
+
+/// Whether a path's part is nothing but that: it can't leave the folder, nor begin a query.
+fn is_plain(segment: &str) -> bool {
+    (1..=64).contains(&segment.len())
+        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn is_this_machine(url: &Url) -> bool {

@@ -138,6 +138,11 @@ impl ClientError {
         )
     }
 
+    /// What was given by others can't be used. It may be of any length: its beginning says enough.
+    pub(super) fn unusable(field: &'static str, value: &str, expected: &'static str) -> Self {
+        Self::Unusable { field, value: value.chars().take(64).collect(), expected }
+    }
+
     /// The failed call that `error` is, or that caused it.
     #[cfg(feature = "receiver")]
     pub(crate) fn within<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {

@@ -73,11 +73,7 @@ impl Poster {
     ) -> Result<T, ClientError> {
         let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if method.len() > 64 || !method.split('.').all(plain) {
-            return Err(ClientError::Unusable {
-                field: "the method",
-                value: method.chars().take(64).collect(),
-                expected: "a name like dash.getTransaction",
-            });
+            return Err(ClientError::unusable("the method", method, "a name like dash.getTransaction"));
         }
         let envelope: Envelope<T> = self.transport.get(method, parameters, 1).await?;
         Ok(envelope.response)
@@ -154,11 +150,8 @@ fn method(event: &Event) -> Result<(&'static str, &'static str), ClientError> {
         ("client", _) => ("clients.getClient", "client_id"),
         ("clients_group", _) => ("clients.getGroup", "group_id"),
         (object, _) => {
-            return Err(ClientError::Unusable {
-                field: "the object",
-                value: object.chars().take(64).collect(),
-                expected: "one that a method of Poster's shows by its id; call the right method with `get`",
-            });
+            let expected = "one that a method of Poster's shows by its id; call the right method with `get`";
+            return Err(ClientError::unusable("the object", object, expected));
         }
     })
 }

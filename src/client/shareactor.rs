@@ -7,8 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    ClientError, ClientOptions,
-    address::is_plain,
+    ClientError, ClientOptions, address,
     dialect::{Answer, Dialect, Fault, FaultKind},
     proof::Proof,
     transport::Transport,
@@ -93,13 +92,8 @@ impl Shareactor {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, ClientError> {
-        if !path.split('/').all(is_plain) {
-            return Err(ClientError::Unusable {
-                field: "the path",
-                value: path.to_owned(),
-                expected: "words like events or orders/65a1f00d0b1e2c3d4e5f6099, and parameters apart",
-            });
-        }
+        let expected = "words like events or orders/65a1f00d0b1e2c3d4e5f6099, and parameters apart";
+        address::check_path(path, expected)?;
         self.transport.get(path, query, 1).await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, header::LOCATION};
 use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
@@ -17,8 +16,11 @@ use super::{
 use crate::{
     clock::Timestamp,
     outbound::{self, LONGEST_RETRY_AFTER},
-    text::one_line,
+    text::{one_line, shorten},
 };
+
+/// How long what a vendor says may be, in bytes; the rest is cut off.
+const MAX_MESSAGE: usize = 500;
 
 /// What the calls of one client share.
 pub(super) struct Transport {
@@ -155,7 +157,8 @@ impl Transport {
         let mut response = request.send().await.map_err(no_answer)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         if status.is_redirection() {
-            return Err(ClientError::Redirected { call: call.to_owned(), status, to: origin(&headers) });
+            let to = outbound::redirect_origin(&headers);
+            return Err(ClientError::Redirected { call: call.to_owned(), status, to });
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(no_answer)? {
@@ -177,7 +180,7 @@ impl Transport {
 
     fn error(&self, call: &str, answer: &Answer, fault: &Fault) -> ClientError {
         let (call, status) = (call.to_owned(), answer.status);
-        let message = shorten(self.proof.redact(&one_line(fault.message.as_bytes())));
+        let message = shorten(self.proof.redact(&one_line(fault.message.as_bytes())), MAX_MESSAGE);
         let after = || {
             let asked = self.dialect.retry_after(&answer.headers, self.timer.now())?;
             Some(asked.min(LONGEST_RETRY_AFTER))
@@ -202,26 +205,10 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// Where a redirect points to: not the path, which may repeat a secret.
-fn origin(headers: &HeaderMap) -> Option<String> {
-    let to = Url::parse(headers.get(LOCATION)?.to_str().ok()?).ok()?;
-    Some(to.origin().ascii_serialization())
-}
-
 /// Between 0.5 and 1.0.
 fn jitter() -> f64 {
     let dice = getrandom::u32().unwrap_or(u32::MAX / 2);
     0.5 + 0.5 * f64::from(dice) / f64::from(u32::MAX)
-}
-
-fn shorten(mut text: String) -> String {
-    const LONGEST: usize = 500;
-    if text.len() > LONGEST {
-        let end = (0..=LONGEST).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

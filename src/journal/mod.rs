@@ -14,6 +14,8 @@ mod relay;
 mod replay;
 mod sqlite;
 mod stored;
+#[cfg(test)]
+mod waiting;
 
 use std::{
     sync::Arc,

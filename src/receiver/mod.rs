@@ -1,5 +1,6 @@
 //! The one place where the parts are put together.
 
+mod assemble;
 mod builder;
 mod check;
 mod error;

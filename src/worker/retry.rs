@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{delivery::JobId, handler::HandlerError, journal::Outcome, route::RetryPolicy};
+use crate::{delivery::JobId, handler::HandlerError, journal::Outcome, route::RetryPolicy, text};
 
-/// How long an error's text may be; the rest is cut off.
+/// How long an error's text may be, in bytes; the rest is cut off.
 const MAX_ERROR: usize = 2_000;
 
 /// What becomes of the job `id` after its attempt number `attempt` (from 1).
@@ -18,7 +18,7 @@ pub(super) fn outcome(
         Ok(()) => return Outcome::Done,
         Err(error) => error,
     };
-    let text = shorten(error.to_string());
+    let text = text::shorten(error.to_string(), MAX_ERROR);
     match error {
         HandlerError::Discard { .. } => Outcome::Discarded { reason: text },
         HandlerError::Dead { .. } => Outcome::Dead { error: text },
@@ -60,15 +60,6 @@ fn spread(id: JobId, attempt: u32) -> f64 {
     mixed ^= mixed >> 33;
     let thousandth = u32::try_from(mixed % 1000).unwrap_or_default();
     0.8 + 0.2 * f64::from(thousandth) / 1000.0
-}
-
-fn shorten(mut text: String) -> String {
-    if text.len() > MAX_ERROR {
-        let end = (0..=MAX_ERROR).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 #[cfg(test)]

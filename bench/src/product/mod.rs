@@ -5,6 +5,7 @@ mod doorbell;
 mod floor;
 mod noop;
 mod peer;
+mod tallied;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -20,10 +21,9 @@ use tokio::{process::Command, time::timeout};
 pub(crate) use self::{
     doorbell::{Doorbell, Role},
     floor::Floor,
-    noop::Noop,
-    peer::Peer,
+    tallied::Tallied,
 };
-use crate::{clock, http::Connection, noop::Tally, process::Process};
+use crate::{clock, http::Connection, process::Process};
 
 /// The route that the no-op handler serves. It is also the library's default name for it, so that jobs taken in by
 /// the command are handled by the library.
@@ -85,26 +85,6 @@ async fn until_200(process: &mut Process, to: SocketAddr, path: &str) -> anyhow:
             bail!("http://{to}{path} did not answer 200 within {START_LIMIT:?}; the last answer: {last}");
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// Waits until `jobs` jobs have been started, as a tally says that is asked for again and again.
-async fn until_handled(
-    jobs: u64,
-    limit: Duration,
-    mut tally: impl AsyncFnMut() -> anyhow::Result<Tally>,
-) -> anyhow::Result<Tally> {
-    let begin = clock::instant();
-    loop {
-        let now = tally().await?;
-        if now.handled >= jobs {
-            return Ok(now);
-        }
-        let waited = clock::instant().duration_since(begin);
-        if waited > limit {
-            bail!("after {waited:.0?} only {} of {jobs} jobs had been handled", now.handled);
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::{
-    product::Noop,
+    product::Tallied,
     report::{Figure, Target, Unit},
     scenario::{Bench, Shape, rate::RATE},
     store::drain_limit,
@@ -64,7 +64,7 @@ impl Bench {
         let store = self.waiting_store(backlog).await?;
         store.begin_journal_anew()?;
         self.progress(format!("working off {backlog} jobs"));
-        let mut noop = Noop::start(&store).await?;
+        let mut noop = Tallied::noop(&store).await?;
         let tally = noop.handled(backlog, drain_limit(backlog)).await?;
         noop.stop().await?;
         self.all_done(&store, backlog).await?;
@@ -77,7 +77,7 @@ impl Bench {
         let store = self.waiting_store(backlog).await?;
         store.begin_journal_anew()?;
         self.progress(format!("working off {backlog} jobs while others come in"));
-        let mut noop = Noop::start(&store).await?;
+        let mut noop = Tallied::noop(&store).await?;
         let outcome = self.load(NAME, noop.ingress, Shape::Open { rate: RATE, seconds }).await;
         let tally = noop.tally().await?;
         let all = backlog + outcome?.acked;

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 
 use crate::{
     poster,
-    product::{Doorbell, NOOP_ROUTE, Noop, OTHER_ROUTE, Role},
+    product::{Doorbell, NOOP_ROUTE, OTHER_ROUTE, Role, Tallied},
     report::{Figure, Target, Unit},
     scenario::{Bench, Shape},
     store::{Store, drain_limit},
@@ -66,7 +66,7 @@ impl Bench {
         let rate = self.queue.growth_rate();
         let seconds = (self.size.growth / u64::from(rate)).max(4);
         let store = self.empty_store().await?;
-        let mut noop = Noop::start(&store).await?;
+        let mut noop = Tallied::noop(&store).await?;
         self.progress(format!("{rate} deliveries a second for {seconds} s"));
         let mut samples = Vec::new();
         let acked = {

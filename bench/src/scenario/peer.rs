@@ -6,7 +6,7 @@ use crate::{
     clock,
     load::Outcome,
     noop::Tally,
-    product::Peer,
+    product::Tallied,
     queue::Queue,
     report::{Figure, Target, Unit},
     scenario::{Bench, Measured, Shape, cpu},
@@ -86,16 +86,16 @@ impl Bench {
         }));
     }
 
-    async fn start_peer(&self, worker: bool) -> anyhow::Result<(Peer, Store)> {
+    async fn start_peer(&self, worker: bool) -> anyhow::Result<(Tallied, Store)> {
         let mut store = self.closed_store(Queue::Redis)?;
         store.open().await?;
         let shared = store.shared().context("the peer has no Redis")?;
-        Ok((Peer::start(shared, worker).await?, store))
+        Ok((Tallied::peer(shared, worker).await?, store))
     }
 }
 
 /// Waits until the peer has handled so many jobs, or handles no more.
-async fn all_it_handles(peer: &mut Peer, jobs: u64) -> anyhow::Result<Tally> {
+async fn all_it_handles(peer: &mut Tallied, jobs: u64) -> anyhow::Result<Tally> {
     let mut last = peer.tally().await?;
     let mut since = clock::instant();
     while last.handled < jobs && clock::instant().duration_since(since) < STANDS_STILL {

@@ -1,6 +1,6 @@
 use crate::{
     measured::{Cpu, Measured},
-    product::Noop,
+    product::Tallied,
     report::{Figure, Target, Unit},
     scenario::{Bench, Shape},
     store::drain_limit,
@@ -20,7 +20,7 @@ impl Bench {
         let shape = Shape::Open { rate: RATE, seconds: self.size.rate };
         let floor = self.floor(shape).await?;
         let store = self.empty_store().await?;
-        let mut noop = Noop::start(&store).await?;
+        let mut noop = Tallied::noop(&store).await?;
         let outcome = self.load(NAME, noop.ingress, shape).await;
         noop.check().await?;
         let outcome = outcome?;

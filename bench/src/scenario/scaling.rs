@@ -1,7 +1,7 @@
 use anyhow::Context as _;
 
 use crate::{
-    product::Noop,
+    product::Tallied,
     report::{Scaling, Stage},
     scenario::Bench,
     store::drain_limit,
@@ -35,9 +35,9 @@ impl Bench {
                 let mut processes = Vec::with_capacity(workers);
                 for number in 0..workers {
                     let data = store.beside(&format!("worker-{number}"));
-                    processes.push(Noop::start_worker(&store, &data).await?);
+                    processes.push(Tallied::noop_worker(&store, &data).await?);
                 }
-                let tally = Noop::handled_by_all(&mut processes, jobs, drain_limit(jobs)).await?;
+                let tally = Tallied::handled_by_all(&mut processes, jobs, drain_limit(jobs)).await?;
                 for process in processes {
                     // What is handled is recorded by then.
                     process.stop().await?;

@@ -3,7 +3,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 use crate::{
-    product::{Doorbell, NOOP_ROUTE, Noop, Role},
+    product::{Doorbell, NOOP_ROUTE, Role, Tallied},
     report::{Figure, Target, Unit},
     scenario::{Bench, Measured, Shape, cpu, peer},
     store::{Store, drain_limit},
@@ -24,7 +24,7 @@ impl Bench {
         let older = self.size.backlog;
         let mut store = self.handled_store(older).await?;
         let before = self.floor(shape).await?;
-        let mut noop = Noop::start(&store).await?;
+        let mut noop = Tallied::noop(&store).await?;
         let at_start = cpu(noop.usage(), &mut store).await?;
         self.progress(format!("{} s of load on {older} older deliveries", self.size.sustained));
         let outcome = self.load(NAME, noop.ingress, shape).await;

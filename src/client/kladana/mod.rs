@@ -13,7 +13,7 @@ pub use self::{
     pages::{AuditEntry, Pages},
     stock::{StockReport, StockRow},
 };
-use super::{ClientError, ClientOptions, address::is_plain, proof::Proof, transport::Transport};
+use super::{ClientError, ClientOptions, address, proof::Proof, transport::Transport};
 use crate::provider::{
     Secret,
     kladana::{EntityRef, is_uuid},
@@ -163,13 +163,8 @@ impl Kladana {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<T, ClientError> {
-        if !path.split('/').all(is_plain) {
-            return Err(ClientError::Unusable {
-                field: "the path",
-                value: path.to_owned(),
-                expected: "words like entity/product with single slashes between them, and parameters apart",
-            });
-        }
+        let expected = "words like entity/product with single slashes between them, and parameters apart";
+        address::check_path(path, expected)?;
         // These two are charged five for everybody.
         let units = match path {
             "report/stock/all" | "report/stock/bystore" => usize::from(Remap::BURST),
@@ -214,16 +209,12 @@ fn checked_type(entity_type: &str) -> Result<&str, ClientError> {
     if (1..=64).contains(&entity_type.len()) && entity_type.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return Ok(entity_type);
     }
-    Err(ClientError::Unusable {
-        field: "the entity's type",
-        value: entity_type.chars().take(64).collect(),
-        expected: "lower-case letters such as customerorder",
-    })
+    Err(ClientError::unusable("the entity's type", entity_type, "lower-case letters such as customerorder"))
 }
 
 fn checked_id(id: &str) -> Result<&str, ClientError> {
     if is_uuid(id) {
         return Ok(id);
     }
-    Err(ClientError::Unusable { field: "the id", value: id.chars().take(64).collect(), expected: "a UUID" })
+    Err(ClientError::unusable("the id", id, "a UUID"))
 }

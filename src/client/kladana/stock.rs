@@ -67,12 +67,14 @@ impl Kladana {
         let path = match &event.report_type {
             ReportType::All => "report/stock/all/current",
             ReportType::ByStore => "report/stock/bystore/current",
-            other => return Err(unknown("the report's type", other.as_str(), "all or bystore")),
+            other => {
+                return Err(ClientError::unusable("the report's type", other.as_str(), "all or bystore"));
+            }
         };
         let stock_type = event.stock_type.as_ref().unwrap_or(&StockType::Stock);
         if !StockType::KNOWN.contains(stock_type) {
             let expected = "stock, freeStock, quantity, reserve or inTransit";
-            return Err(unknown("the type of stock", stock_type.as_str(), expected));
+            return Err(ClientError::unusable("the type of stock", stock_type.as_str(), expected));
         }
         let now = self.transport.now();
         let since = event.changed_since().filter(|&since| since <= now && now.since(since) < LONGEST);
@@ -83,8 +85,4 @@ impl Kladana {
         let rows = self.get(path, &[("stockType", stock_type.as_str()), (which.0, &which.1)]).await?;
         Ok(StockReport { changed_since: since, rows })
     }
-}
-
-fn unknown(field: &'static str, value: &str, expected: &'static str) -> ClientError {
-    ClientError::Unusable { field, value: value.chars().take(64).collect(), expected }
 }

@@ -8,6 +8,7 @@
 mod drain;
 mod kept;
 mod listing;
+mod marks;
 mod offer;
 mod report;
 mod slots;

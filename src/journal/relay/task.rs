@@ -1,6 +1,7 @@
 //! One relay: moves the rows of one outbox, in the order in which they were acknowledged.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,6 +9,7 @@ use std::{
 use super::{
     AckWhen, LateDuplicate, OnDuplicate, RelayOptions,
     kept::Kept,
+    marks::{Marks, Part},
     offer::{Fate, Offered, fates, offer},
     report::{Moved, Report},
     stop::{Stop, over, stopped, told},
@@ -34,16 +36,10 @@ pub(super) struct Relay {
     /// Whether to end when the outbox holds nothing any more.
     ends_when_empty: bool,
     /// True now; the file lags behind.
-    progress: Progress,
-    /// The queue has the rows up to `offered`, and those behind `again` up to `progress.once`. Those between are to be
-    /// offered again. What of it is as safe as was asked for is in `progress.relayed`.
-    offered: i64,
-    again: i64,
-    /// Of which rows the last batch was.
-    last: Part,
-    /// Whether what the queue takes in is less safe than was asked for. It runs then, and counts as moved when it is safe.
-    short: bool,
-    /// When to ask whether it is.
+    marks: Marks,
+    /// The same: which copy of its data the queue has, by lane.
+    histories: BTreeMap<u32, String>,
+    /// When to ask whether what is less safe than was asked for has become safe.
     next_try: Instant,
     kept: Kept,
     /// Whether rows were deleted before their time, and none was kept to its end since.
@@ -55,15 +51,6 @@ pub(super) struct Relay {
     pause: Duration,
     next_tidy: Instant,
     next_ask: Instant,
-}
-
-/// Of which rows a batch is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    /// Those that the queue never had.
-    New,
-    /// Those that it had, and may have lost.
-    Again,
 }
 
 #[derive(Debug, Default)]
@@ -90,17 +77,15 @@ impl Relay {
         on_duplicate: OnDuplicate,
         ends_when_empty: bool,
     ) -> Self {
-        let progress = outbox.progress().clone();
+        let Progress { relayed, once, histories } = outbox.progress().clone();
+        let marks = Marks::new(once, relayed);
         Self {
-            report: Arc::new(Report::new(progress.once, progress.once - progress.relayed)),
-            kept: Kept::new(options.keep, outbox.watch(), progress.relayed, clock.monotonic()),
+            report: Arc::new(Report::new(marks.once(), marks.unsure())),
+            kept: Kept::new(options.keep, outbox.watch(), relayed, clock.monotonic()),
             keeps_less: false,
-            again: progress.once,
-            offered: progress.relayed,
-            last: Part::Again,
-            short: false,
+            marks,
+            histories,
             next_try: clock::instant(),
-            progress,
             outbox,
             shared,
             clock,
@@ -129,8 +114,8 @@ impl Relay {
                 Some(at) if next.is_none() || clock::instant() >= at => break,
                 _ => {}
             }
-            let (mut went_well, before) = (true, self.progress.once);
-            if self.short && self.next_try <= clock::instant() {
+            let (mut went_well, before) = (true, self.marks.once());
+            if self.marks.is_short() && self.next_try <= clock::instant() {
                 went_well = self.ask(&mut stop).await;
             } else if let Some(part) = next {
                 went_well = self.move_some(part, &mut stop).await;
@@ -143,7 +128,7 @@ impl Relay {
             if self.unsaved.is_some() {
                 self.next_tidy = self.next_tidy.min(clock::instant() + self.options.save_every);
             }
-            if went_well && self.should_gather(self.progress.once - before) {
+            if went_well && self.should_gather(self.marks.once() - before) {
                 tokio::select! {
                     () = tokio::time::sleep(self.options.gather) => {}
                     () = told(&mut stop, give_up_at) => {}
@@ -176,26 +161,18 @@ impl Relay {
         self.save().await;
     }
 
-    /// Of which rows the next batch is. What is new does not stand behind what is offered again, nor the other way
-    /// round.
+    /// Of which rows the next batch is.
     fn next_part(&self, end: i64) -> Option<Part> {
-        let (new, again) = (end > self.progress.once, self.offered < self.again);
-        // While a row is looked for that can't be taken, the next batch is of the same ones.
-        let turns = self.rows >= self.options.batch.rows;
-        match (new, again) {
-            (true, true) if turns == (self.last == Part::Again) => Some(Part::New),
-            (_, true) => Some(Part::Again),
-            (true, false) => Some(Part::New),
-            (false, false) => None,
-        }
+        let looks_for_one = self.rows < self.options.batch.rows;
+        self.marks.next(end, looks_for_one)
     }
 
     /// Whether to let more rows gather after a batch of so many. While much comes in, fewer and larger batches leave the
     /// disk, which Redis may share, to the journal; a full batch means that there is a backlog, and none is waited for.
     fn should_gather(&self, moved: i64) -> bool {
         let full = i64::try_from(self.options.batch.rows).unwrap_or(i64::MAX);
-        let is_alone = self.offered == self.progress.once;
-        self.options.ack == AckWhen::Journal && is_alone && (MANY..full).contains(&moved)
+        let may_wait = self.options.ack == AckWhen::Journal && self.marks.has_new_alone();
+        may_wait && (MANY..full).contains(&moved)
     }
 
     fn back_off(&mut self) -> Duration {
@@ -206,11 +183,7 @@ impl Relay {
 
     /// Offers the next rows. `false`: not now.
     async fn move_some(&mut self, part: Part, stop: &mut Stop) -> bool {
-        self.last = part;
-        let (after, until) = match part {
-            Part::New => (self.progress.once, self.outbox.end()),
-            Part::Again => (self.offered, self.again),
-        };
+        let (after, until) = self.marks.begin(part, self.outbox.end());
         let limits = Limits { rows: self.rows, ..self.options.batch };
         let rows = match self.outbox.between(after, until, limits).await {
             Ok(rows) => rows,
@@ -224,7 +197,7 @@ impl Relay {
         self.tell(part, Some(first.received_at));
         let (rows, batch) = offer(rows);
         // Waiting in vain would hold up the next ones; whether it still is in vain is asked now and then.
-        match self.take_in(batch, !self.short, stop).await {
+        match self.take_in(batch, !self.marks.is_short(), stop).await {
             Ok(taken) => self.took(part, rows, taken).await,
             Err(StoreError::Invalid(why)) if rows.len() <= 1 => {
                 let refused = rows.into_iter().map(|row| (row, Fate::Refused(why.clone()))).collect();
@@ -290,7 +263,7 @@ impl Relay {
     /// Takes the answers to a batch up to the first one that is open.
     async fn took(&mut self, part: Part, rows: Vec<Offered>, taken: TakenIn) -> bool {
         let TakenIn { answers, histories, short } = taken;
-        if let Some(why) = short.filter(|_| !self.short) {
+        if let Some(why) = short.filter(|_| !self.marks.is_short()) {
             self.less_safe(&why);
         }
         let open = self.settle(part, fates(rows, answers));
@@ -352,21 +325,12 @@ impl Relay {
 
     /// The queue has the rows of this part up to here.
     fn confirm(&mut self, part: Part, position: i64) {
-        let was_again = self.offered < self.again;
-        match part {
-            Part::New => self.progress.once = position,
-            Part::Again => self.offered = position,
-        }
-        let is_again = was_again && self.offered < self.again;
-        if !is_again {
-            (self.offered, self.again) = (self.progress.once, self.progress.once);
-        }
-        if !self.short {
-            self.progress.relayed = self.offered;
-            self.kept.moved(self.offered, self.clock.monotonic());
+        let all_again = self.marks.confirm(part, position);
+        if !self.marks.is_short() {
+            self.kept.moved(self.marks.relayed(), self.clock.monotonic());
         }
         self.unsaved.progress = true;
-        if was_again && !is_again {
+        if all_again {
             let Moved { offered_again, brought_back, .. } = self.report.moved();
             tracing::warn!(
                 offered_again,
@@ -378,11 +342,10 @@ impl Relay {
         self.tell(part, None);
     }
 
-    /// Whatever was offered to this copy of the data is as safe as was asked for: it was written before what is safe now.
+    /// What the queue has is as safe as was asked for.
     fn safe(&mut self) {
-        if std::mem::take(&mut self.short) {
-            self.progress.relayed = self.offered;
-            self.kept.moved(self.offered, self.clock.monotonic());
+        if self.marks.safe() {
+            self.kept.moved(self.marks.relayed(), self.clock.monotonic());
             self.unsaved.progress = true;
             self.tell(Part::Again, None);
         }
@@ -391,20 +354,19 @@ impl Relay {
 
     /// Reports how far this relay is, and when the first row of a part that waits was received.
     fn tell(&self, part: Part, oldest: Option<Timestamp>) {
-        let waits_again = self.again - self.progress.relayed;
+        let unsure = self.marks.unsure();
         // What is new was received later than what is offered again.
-        if part == Part::Again || waits_again == 0 {
+        if part == Part::Again || unsure == 0 {
             self.report.set_oldest(oldest);
         }
-        self.report.reached(self.progress.once, waits_again);
+        self.report.reached(self.marks.once(), unsure);
     }
 
     /// Sees whether the queue is the same copy of its data as before. If it is not, everything that is kept is offered
     /// again.
     async fn compare(&mut self, found: &[(u32, String)]) -> bool {
-        let known = &mut self.progress.histories;
         let mut changed = Vec::new();
-        let mut histories = known.clone();
+        let mut histories = self.histories.clone();
         for (lane, history) in found {
             match histories.insert(*lane, history.clone()) {
                 Some(before) if before == *history => {}
@@ -413,7 +375,7 @@ impl Relay {
             }
         }
         if changed.is_empty() {
-            *known = histories;
+            self.histories = histories;
             return true;
         }
         tracing::warn!(
@@ -425,11 +387,11 @@ impl Relay {
         if !self.save().await {
             return false;
         }
-        match self.outbox.set_back(Progress { histories, ..self.progress.clone() }).await {
-            Ok(progress) => {
-                self.progress = progress;
-                (self.offered, self.again) = (self.progress.relayed, self.progress.once);
-                self.kept.set_back(self.progress.relayed);
+        match self.outbox.set_back(Progress { histories, ..self.progress() }).await {
+            Ok(Progress { relayed, histories, .. }) => {
+                self.histories = histories;
+                self.marks.set_back(relayed);
+                self.kept.set_back(relayed);
                 self.tell(Part::Again, None);
                 true
             }
@@ -471,6 +433,12 @@ impl Relay {
         cleared.more
     }
 
+    /// What the file is to know of it.
+    fn progress(&self) -> Progress {
+        let histories = self.histories.clone();
+        Progress { relayed: self.marks.relayed(), once: self.marks.once(), histories }
+    }
+
     /// Whether the file knows all that this relay knows.
     async fn save(&mut self) -> bool {
         if !self.unsaved.is_some() {
@@ -479,7 +447,7 @@ impl Relay {
         let unsaved = std::mem::take(&mut self.unsaved);
         let watch = unsaved.watch.then(|| self.kept.watch(self.clock.monotonic()));
         let (duplicates, refused) = (unsaved.duplicates.clone(), unsaved.refused.clone());
-        match self.outbox.save(self.progress.clone(), watch.clone(), duplicates, refused).await {
+        match self.outbox.save(self.progress(), watch.clone(), duplicates, refused).await {
             Ok(()) => watch.iter().for_each(|watch| self.kept.saved(watch)),
             Err(error) => {
                 tracing::debug!(%error, slot = self.outbox.slot(), "the relay's progress could not be written down");
@@ -491,14 +459,14 @@ impl Relay {
 
     fn well(&mut self) {
         self.pause = self.options.retry.0;
-        if !self.short && self.report.set_trouble(None) {
+        if !self.marks.is_short() && self.report.set_trouble(None) {
             tracing::info!(slot = self.outbox.slot(), "the queue takes deliveries again");
         }
     }
 
     /// What the queue takes in now may be lost with the server that has it.
     fn less_safe(&mut self, why: &str) {
-        self.short = true;
+        self.marks.less_safe();
         self.next_try = clock::instant() + self.options.ask_every;
         if self.report.set_trouble(Some(format!("it has them, less safely than was asked for: {why}"))) {
             tracing::warn!(

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, header::LOCATION};
-use reqwest::Url;
+use http::{HeaderMap, StatusCode};
 
 use crate::{clock::Timestamp, handler::HandlerError, outbound, text::one_line};
 
@@ -32,11 +31,7 @@ impl Reply {
         Self {
             status,
             retry_after: outbound::retry_after(headers, now).filter(|_| waits),
-            elsewhere: headers
-                .get(LOCATION)
-                .filter(|_| status.is_redirection())
-                .and_then(|location| Url::parse(location.to_str().ok()?).ok())
-                .map(|url| url.origin().ascii_serialization()),
+            elsewhere: outbound::redirect_origin(headers).filter(|_| status.is_redirection()),
         }
     }
 

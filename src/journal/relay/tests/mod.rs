@@ -17,21 +17,9 @@ use crate::{
         Accepted, NewDelivery, OpenError, Store,
         conformance::{START, Sent, prepare},
         sqlite::{Limits, Outbox, SqliteOptions},
+        waiting::until,
     },
 };
-
-/// Waits for something that comes in its own time. Only a failing test waits long.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let answer = tokio::time::timeout(Duration::from_secs(60), async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    answer.await.unwrap_or_else(|_| panic!("in vain: {what}"))
-}
 
 /// A host with a data folder, and the queue that it shares.
 struct Host {

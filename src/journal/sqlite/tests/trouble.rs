@@ -16,21 +16,9 @@ use crate::{
     journal::{
         Accepted, Filter, JobState, Outcome, Retention, Sqlite, SqliteOptions, Store, StoreError,
         conformance::{LEASE, START, Workers, World, sent},
+        waiting::until,
     },
 };
-
-/// Waits for something that comes in its own time. Only a failing test waits long.
-async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut ask: impl FnMut() -> F) -> T {
-    let answer = tokio::time::timeout(Duration::from_secs(60), async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    answer.await.unwrap_or_else(|_| panic!("in vain: {what}"))
-}
 
 /// Keeps the writer from doing anything until the returned sender is dropped, so that what is said meanwhile is one
 /// batch.
