@@ -267,7 +267,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Serves the admin API at this address, to whoever has one of the tokens.
+    /// Serves the admin API at this address, to whoever has one of the tokens. An empty text is none, and no receiver is
+    /// built with it.
     #[cfg(feature = "admin")]
     pub fn admin(mut self, address: SocketAddr, tokens: impl Into<crate::provider::Secrets>) -> Self {
         self.settings.admin = Some((address, tokens.into()));
@@ -438,6 +439,10 @@ impl Builder<()> {
         let Self { sources, routes, settings, misplaced } = self;
         if let Some(method) = misplaced {
             return Err(BuildError::NoRouteYet(method));
+        }
+        #[cfg(feature = "admin")]
+        if let Some((address, _)) = settings.admin.as_ref().filter(|(_, tokens)| tokens.had_empty()) {
+            return Err(BuildError::EmptyAdminToken(*address));
         }
         check_sources(&sources)?;
         check_routes(&sources, routes.iter().map(|pending| &pending.route))?;
