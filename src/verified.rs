@@ -2,6 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use axum::extract::OriginalUri;
 use axum_core::{
     extract::{FromRef, FromRequest, Request, rejection::BytesRejection},
     response::{IntoResponse, Response},
@@ -13,8 +14,8 @@ use percent_encoding::percent_decode_str;
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     provider::{
-        self, FromEvent, Gap, ParsedEvent, Provider, Refusal, Reply, Secrets, SenderId, Unparsable, Verdict,
-        verify_guarded,
+        self, FromEvent, Gap, ParsedEvent, Provider, Refusal, Reply, RequestLine, Secrets, SenderId,
+        Unparsable, Verdict, verify_guarded,
     },
 };
 
@@ -145,11 +146,14 @@ where
             _ => return Err(VerifyRejection::Method),
         }
         let headers = std::mem::take(request.headers_mut());
-        let uri = request.uri().clone();
+        // In a nested router, what the sender called is more than what is left of the path here.
+        let original = request.extensions_mut().remove::<OriginalUri>();
+        let uri = original.map_or_else(|| request.uri().clone(), |original| original.0);
         let body = Bytes::from_request(request, state).await?;
         let request = provider::Request {
             query: uri.query(),
             path_secret_matched,
+            line: RequestLine::of(&Method::POST, &uri),
             ..provider::Request::new(&headers, &body)
         };
         let verdict = verify_guarded(&*verifier.0.provider, &request, verifier.0.clock.now())?;

@@ -19,7 +19,8 @@ use doorbell::{
     Verified, Verifier, VerifierBuilder, VerifierError, VerifyRejection,
     clock::{ManualClock, Timestamp},
     provider::{
-        FromEvent, Hmac, Kladana, Poster, Preset, Quable, Reply, Secret, Secrets, Shareactor, poster,
+        self, FromEvent, Hmac, Kladana, Parsed, Poster, Preset, Provider, Quable, Refusal, Reply, Secret,
+        Secrets, Shareactor, Unparsable, poster,
     },
     testing::{Sample, SignedRequest},
 };
@@ -269,4 +270,42 @@ fn what_would_prove_nothing_is_said_when_it_is_built() {
     assert_eq!(bare, VerifierError::NoPathSecret("kladana".into()));
     assert!(bare.to_string().contains("`Verifier::builder(provider).path_secret(…)`"), "{bare}");
     assert!(Verifier::builder(Kladana::new().insecure()).build().is_ok());
+}
+
+/// Takes what was sent to the URL that stands in a header.
+#[derive(Debug)]
+struct Switchboard;
+
+impl Provider for Switchboard {
+    fn name(&self) -> &'static str {
+        "switchboard"
+    }
+
+    fn authenticate(&self, request: &provider::Request<'_>, _: Timestamp) -> Result<(), Refusal> {
+        let seen = format!("{} {}", request.method(), request.target());
+        match request.header("x-signed") {
+            Some(signed) if signed == seen => Ok(()),
+            _ => Err(Refusal::WrongProof("`X-Signed` header".into())),
+        }
+    }
+
+    fn parse(&self, _: &provider::Request<'_>) -> Result<Parsed, Unparsable> {
+        Ok(Parsed::Test)
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_signs_its_url_signs_what_the_router_is_nested_under_too() {
+    let (app, given) = app::<serde_json::Value>(Verifier::builder(Switchboard).path_secret("s/1"));
+    let app = Router::new().nest("/shop", app);
+    for (signed, expected) in [
+        ("POST /shop/app/hook/s%2F1?a=%20b&c", StatusCode::OK),
+        ("POST /hook/s%2F1?a=%20b&c", StatusCode::UNAUTHORIZED),
+        ("POST /shop/app/hook/s/1?a=%20b&c", StatusCode::UNAUTHORIZED),
+    ] {
+        let request = Request::post("/shop/app/hook/s%2F1?a=%20b&c").header("x-signed", signed);
+        let (status, ..) = ask(&app, request.body(Body::from("{}")).unwrap()).await;
+        assert_eq!(status, expected, "{signed}");
+    }
+    assert_eq!(given.lock().unwrap().len(), 1);
 }
