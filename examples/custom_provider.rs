@@ -94,11 +94,13 @@ impl Provider for Parcels {
         }
     }
 
-    /// How long the sender waits, and what it takes for success. The rest is as with most.
+    /// How long the sender waits, what it takes for success, and whether there is a secret to check it by: no receiver is
+    /// built without. The rest is as with most.
     fn profile(&self) -> Profile {
         let mut profile = Profile::default();
         profile.deadline = std::time::Duration::from_secs(3);
         profile.success = Reply::json(r#"{"received":true}"#);
+        profile.lacks_secret = self.secrets.is_empty() || self.secrets.had_empty();
         profile
     }
 

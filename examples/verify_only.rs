@@ -20,7 +20,8 @@ fn receive(
     body: &[u8],
     secret_in_path_is_right: bool,
 ) -> StatusCode {
-    let request = Request { headers, query, body, path_secret_matched: secret_in_path_is_right };
+    let request =
+        Request { query, path_secret_matched: secret_in_path_is_right, ..Request::new(headers, body) };
     match Kladana::new().verify(&request, SystemClock.now()) {
         Ok(Verdict::Accept { sender_id, events }) => {
             let id = sender_id.map_or_else(|| "none".into(), |id| id.value);

@@ -188,7 +188,9 @@ pub use self::journal::RedisAddress;
 #[cfg(feature = "redis")]
 pub use self::receiver::RedisQueue;
 #[cfg(feature = "axum")]
-pub use self::verified::{Verified, VerifiedEvent, Verifier, VerifyRejection};
+pub use self::verified::{
+    Verified, VerifiedEvent, Verifier, VerifierBuilder, VerifierError, VerifyRejection,
+};
 #[cfg(feature = "receiver")]
 pub use self::{
     handler::{

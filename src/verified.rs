@@ -2,6 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use axum::extract::OriginalUri;
 use axum_core::{
     extract::{FromRef, FromRequest, Request, rejection::BytesRejection},
     response::{IntoResponse, Response},
@@ -13,8 +14,8 @@ use percent_encoding::percent_decode_str;
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     provider::{
-        self, FromEvent, ParsedEvent, Provider, Refusal, Reply, Secrets, SenderId, Unparsable, Verdict,
-        verify_guarded,
+        self, FromEvent, Gap, ParsedEvent, Provider, Refusal, Reply, RequestLine, Secrets, SenderId,
+        Unparsable, Verdict, verify_guarded,
     },
 };
 
@@ -32,7 +33,7 @@ use crate::{
 ///
 /// ```
 /// use axum::{Router, extract::{FromRef, State}, http::StatusCode, routing::get};
-/// use doorbell::{Verified, Verifier, provider::{Kladana, Poster, Reply, kladana, poster}};
+/// use doorbell::{Verified, Verifier, VerifierError, provider::{Kladana, Poster, Reply, kladana, poster}};
 ///
 /// #[derive(Clone, FromRef)]
 /// struct Hook {
@@ -58,13 +59,13 @@ use crate::{
 ///     hook.accepted()
 /// }
 ///
-/// fn hooks(jobs: Jobs, poster_secret: &str, path_secret: &str) -> Router {
-///     let cafe_hook = Hook { jobs, verifier: Verifier::new(Poster::new(poster_secret)) };
+/// fn hooks(jobs: Jobs, poster_secret: &str, path_secret: &str) -> Result<Router, VerifierError> {
+///     let cafe_hook = Hook { jobs, verifier: Verifier::builder(Poster::new(poster_secret)).build()? };
 ///     // It signs nothing: the secret at the end of the path is its proof.
-///     let erp_hook = Verifier::new(Kladana::new()).path_secret(path_secret);
-///     Router::new()
+///     let erp_hook = Verifier::builder(Kladana::new()).path_secret(path_secret).build()?;
+///     Ok(Router::new()
 ///         .merge(Router::new().route("/hooks/cafe", get(cafe).post(cafe)).with_state(cafe_hook))
-///         .merge(Router::new().route("/hooks/erp/{secret}", get(erp).post(erp)).with_state(erp_hook))
+///         .merge(Router::new().route("/hooks/erp/{secret}", get(erp).post(erp)).with_state(erp_hook)))
 /// }
 /// # #[derive(Clone)] struct Jobs;
 /// # impl Jobs {
@@ -145,11 +146,14 @@ where
             _ => return Err(VerifyRejection::Method),
         }
         let headers = std::mem::take(request.headers_mut());
-        let uri = request.uri().clone();
+        // In a nested router, what the sender called is more than what is left of the path here.
+        let original = request.extensions_mut().remove::<OriginalUri>();
+        let uri = original.map_or_else(|| request.uri().clone(), |original| original.0);
         let body = Bytes::from_request(request, state).await?;
         let request = provider::Request {
             query: uri.query(),
             path_secret_matched,
+            line: RequestLine::of(&Method::POST, &uri),
             ..provider::Request::new(&headers, &body)
         };
         let verdict = verify_guarded(&*verifier.0.provider, &request, verifier.0.clock.now())?;
@@ -232,24 +236,12 @@ struct Settings {
 
 impl Verifier {
     /// Takes what this provider's sender sends.
-    pub fn new(provider: impl Provider) -> Self {
-        Self(Arc::new(Settings {
+    pub fn builder(provider: impl Provider) -> VerifierBuilder {
+        VerifierBuilder(Settings {
             provider: Arc::new(provider),
             path_secrets: Secrets::none(),
             clock: Arc::new(SystemClock),
-        }))
-    }
-
-    /// Demands one of these secrets as the last segment of the path, as in `/hooks/erp/{secret}`; 404 otherwise.
-    pub fn path_secret(mut self, secrets: impl Into<Secrets>) -> Self {
-        Arc::make_mut(&mut self.0).path_secrets = secrets.into();
-        self
-    }
-
-    /// The clock that signed times are compared with: for tests.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        Arc::make_mut(&mut self.0).clock = Arc::new(clock);
-        self
+        })
     }
 
     /// Whether the path ends with a right secret; an error if it should and does not.
@@ -261,6 +253,77 @@ impl Verifier {
             matched => Ok(matched),
         }
     }
+}
+
+/// Puts a [`Verifier`] together.
+///
+/// ```
+/// use doorbell::{Verifier, VerifierError, provider::{Kladana, Poster}};
+///
+/// let erp = Verifier::builder(Kladana::new()).path_secret("0f1e2d3c4b5a").build()?;
+///
+/// // What comes of an environment variable that is set, and empty.
+/// let wrong = Verifier::builder(Poster::new("")).build().unwrap_err();
+/// assert!(matches!(wrong, VerifierError::NoSecret(provider) if provider == "poster"));
+/// # Ok::<(), VerifierError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct VerifierBuilder(Settings);
+
+impl VerifierBuilder {
+    /// Demands one of these secrets as the last segment of the path, as in `/hooks/erp/{secret}`; 404 otherwise. An empty
+    /// text is none, and no verifier is built with it.
+    pub fn path_secret(mut self, secrets: impl Into<Secrets>) -> Self {
+        self.0.path_secrets = secrets.into();
+        self
+    }
+
+    /// The clock that signed times are compared with: for tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.0.clock = Arc::new(clock);
+        self
+    }
+
+    /// The verifier, for a router's state.
+    ///
+    /// # Errors
+    /// If a secret that it needs is missing or empty: it would refuse every request, or take a weaker proof than was meant.
+    pub fn build(self) -> Result<Verifier, VerifierError> {
+        let Self(settings) = self;
+        let name = || settings.provider.name().to_owned();
+        match settings.provider.profile().gap(&settings.path_secrets) {
+            Some(Gap::Secret) => Err(VerifierError::NoSecret(name())),
+            Some(Gap::EmptyPathSecret) => Err(VerifierError::EmptyPathSecret(name())),
+            Some(Gap::PathSecret) => Err(VerifierError::NoPathSecret(name())),
+            None => Ok(Verifier(Arc::new(settings))),
+        }
+    }
+}
+
+/// Why a [`Verifier`] can't be built. Each names the provider.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifierError {
+    /// The provider has no secret to check its sender's proof by, or an empty one.
+    #[error(
+        "the verifier for {0:?} has no secret, or an empty one, by which anybody could sign; give its provider the secret \
+         that the sender signs with (if it comes from an environment variable: that is set, and empty)"
+    )]
+    NoSecret(String),
+    /// It is given an empty path secret.
+    #[error(
+        "the verifier for {0:?} is given an empty path secret, which proves nothing; give `.path_secret(…)` a secret text, \
+         such as `openssl rand -hex 16` makes (if it comes from an environment variable: that is set, and empty)"
+    )]
+    EmptyPathSecret(String),
+    /// Nothing but a path secret could prove its sender's requests, and it has none: each would be refused.
+    #[error(
+        "the verifier for {0:?} would refuse every request: nothing but a secret in the path can prove who calls, and it has \
+         none; add one, `Verifier::builder(provider).path_secret(…)`, such as `openssl rand -hex 16` makes, and give the \
+         sender the URL that ends with it, or give the provider another proof"
+    )]
+    NoPathSecret(String),
 }
 
 /// Why a request is no [`Verified`] one. As a reply it is a status without a body: the sender is not told what was

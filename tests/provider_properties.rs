@@ -191,7 +191,7 @@ proptest! {
             .iter()
             .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).ok()?)))
             .collect();
-        let request = Request { query: query.as_deref(), headers: &headers, body: &body, path_secret_matched };
+        let request = Request { query: query.as_deref(), path_secret_matched, ..Request::new(&headers, &body) };
         let owned = Bytes::copy_from_slice(&body);
         for provider in PROVIDERS.iter() {
             let _ = provider.verify(&request, Timestamp::from_millis(millis));

@@ -14,8 +14,8 @@ use doorbell::{
     Attempt, Builder, Event, HandlerError, Job, Json, Raw, Receiver, RetryPolicy, Route, Source, State,
     clock::{Clock, ManualClock, Timestamp},
     provider::{
-        Hmac, Kladana, Parsed, Poster, Preset, Provider, Quable, Refusal, Request, Shareactor, Unparsable,
-        hmac::Scheme, kladana, poster, quable, shareactor,
+        Hmac, Kladana, Parsed, ParsedEvent, Poster, Preset, Provider, Quable, Refusal, Request, Shareactor,
+        SignedRequest, Unparsable, hmac::Scheme, kladana, poster, quable, shareactor,
     },
     target::{HttpOptions, Target},
     testing::{self, JobReport, JobState, Message, Outcome, Sample, SignError, TestReceiver},
@@ -637,4 +637,76 @@ async fn a_body_of_ones_own_is_signed_with_the_sources_secret() {
     assert_eq!(doorbell.send("cafe", body).await.outcome, Outcome::Accepted);
     doorbell.run().await;
     assert!(seen.lock().unwrap()[0].starts_with(body.trim_end_matches('}').as_bytes()));
+}
+
+/// Signs the method and the URL, in a way: they have to stand in a header. Says of a wrong one what it saw.
+#[derive(Debug)]
+struct Switchboard;
+
+impl Provider for Switchboard {
+    fn name(&self) -> &'static str {
+        "switchboard"
+    }
+
+    fn authenticate(&self, request: &Request<'_>, _: Timestamp) -> Result<(), Refusal> {
+        let seen = format!("{} {}", request.method(), request.target());
+        match request.header("x-signed") {
+            Some(signed) if signed == seen => Ok(()),
+            _ => Err(Refusal::WrongProof(format!("{seen} of {request:?}").into())),
+        }
+    }
+
+    fn parse(&self, request: &Request<'_>) -> Result<Parsed, Unparsable> {
+        match request.body {
+            b"odd" => Err(Unparsable::new(format!("odd, at {}", request.target()))),
+            _ => Ok(Parsed::Events { sender_id: None, events: vec![ParsedEvent::new("call.ended")] }),
+        }
+    }
+
+    fn sign_request_to(
+        &self,
+        path: &str,
+        _: &str,
+        _: Timestamp,
+        body: Vec<u8>,
+    ) -> Result<SignedRequest, SignError> {
+        let mut request = SignedRequest::new(body);
+        request.query = Some("lang=en&to=%2B47".into());
+        let signed = format!("POST {path}?lang=en&to=%2B47");
+        request.headers.insert("x-signed", signed.parse()?);
+        Ok(request)
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_signs_its_url_is_sent_to_it_and_its_path_secret_is_not_told() {
+    let source = Source::new(Switchboard).path_secret("s/3cret");
+    let mut doorbell = start(Receiver::builder().source("calls", source)).await;
+    assert_eq!(doorbell.send("calls", "{}").await.outcome, Outcome::Accepted);
+    assert_eq!(doorbell.repeat().await.outcome, Outcome::Duplicate);
+
+    let moved = SignedRequest { query: Some("lang=de".into()), ..doorbell.request("calls", "{}") };
+    let moved = doorbell.send("calls", moved).await;
+    let reason = moved.reason.unwrap();
+    assert_eq!(moved.outcome, Outcome::Refused);
+    assert!(reason.contains("POST /in/calls/[REDACTED]?lang=de") && !reason.contains("3cret"), "{reason}");
+
+    let odd = doorbell.send("calls", "odd").await;
+    assert_eq!(
+        (odd.outcome, odd.reason.as_deref()),
+        (Outcome::Quarantined, Some("odd, at /in/calls/[REDACTED]?lang=en&to=%2B47"))
+    );
+}
+
+#[test]
+fn a_request_made_by_hand_says_where_it_was_sent() {
+    let now = Timestamp::from_seconds(1_767_168_200);
+    let sent = Switchboard.sign_request_to("/in/calls", "7", now, b"{}".to_vec()).unwrap();
+    let request = sent.as_request_to("/in/calls?lang=en&to=%2B47");
+    assert_eq!(request.query_value("to").as_deref(), Some("+47"));
+    assert!(Switchboard.verify(&request, now).is_ok());
+    assert!(Switchboard.verify(&sent.as_request(), now).is_err());
+    let elsewhere = request.sent_to(&http::Method::PUT, "/");
+    assert_eq!((elsewhere.query, elsewhere.method().as_str(), elsewhere.target()), (None, "PUT", "/"));
+    assert!(!format!("{request:?} {:?}", request.line).contains("/in/calls"));
 }

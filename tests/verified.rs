@@ -16,9 +16,12 @@ use axum::{
     routing::any,
 };
 use doorbell::{
-    Verified, Verifier, VerifyRejection,
+    Verified, Verifier, VerifierBuilder, VerifierError, VerifyRejection,
     clock::{ManualClock, Timestamp},
-    provider::{FromEvent, Hmac, Kladana, Poster, Preset, Quable, Reply, Secret, Shareactor, poster},
+    provider::{
+        self, FromEvent, Hmac, Kladana, Parsed, Poster, Preset, Provider, Quable, Refusal, Reply, Secret,
+        Secrets, Shareactor, Unparsable, poster,
+    },
     testing::{Sample, SignedRequest},
 };
 use tower::ServiceExt;
@@ -45,9 +48,9 @@ async fn note<T>(State(given): State<Arc<Mutex<Vec<Given>>>>, hook: Verified<T>)
 }
 
 /// An application with one hook, and what its handler was given.
-fn app<T: FromEvent + Send + 'static>(verifier: Verifier) -> (Router, Arc<Mutex<Vec<Given>>>) {
+fn app<T: FromEvent + Send + 'static>(verifier: VerifierBuilder) -> (Router, Arc<Mutex<Vec<Given>>>) {
     let given = Arc::<Mutex<Vec<Given>>>::default();
-    let hook = Hook { given: given.clone(), verifier: verifier.clock(ManualClock::at(NOW)) };
+    let hook = Hook { given: given.clone(), verifier: verifier.clock(ManualClock::at(NOW)).build().unwrap() };
     let routes = Router::new().route("/hook", any(note::<T>)).route("/hook/{secret}", any(note::<T>));
     (Router::new().nest("/app", routes.with_state(hook)), given)
 }
@@ -75,18 +78,18 @@ async fn ask(app: &Router, request: Request) -> (StatusCode, HeaderMap, Bytes) {
 
 #[tokio::test]
 async fn each_sender_is_taken_in_and_answered_as_it_needs() {
-    let hmac = |preset, secret| Verifier::new(Hmac::preset(preset, secret).unwrap());
+    let hmac = |preset, secret| Verifier::builder(Hmac::preset(preset, secret).unwrap());
     let whsec = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     for (name, verifier, kinds, reply) in [
-        ("poster", Verifier::new(Poster::new(SECRET)), &["stock.changed"][..], r#"{"status":"accept"}"#),
+        ("poster", Verifier::builder(Poster::new(SECRET)), &["stock.changed"][..], r#"{"status":"accept"}"#),
         (
             "kladana-several",
-            Verifier::new(Kladana::new()).path_secret([SECRET, "older"]),
+            Verifier::builder(Kladana::new()).path_secret([SECRET, "older"]),
             &["product.update"; 3],
             r#"{"status":"ok"}"#,
         ),
-        ("quable", Verifier::new(Quable::new(SECRET)), &["document.update"], ""),
-        ("shareactor", Verifier::new(Shareactor::new(SECRET)), &["order.created"], ""),
+        ("quable", Verifier::builder(Quable::new(SECRET)), &["document.update"], ""),
+        ("shareactor", Verifier::builder(Shareactor::new(SECRET)), &["order.created"], ""),
         ("github", hmac(Preset::Github, SECRET), &["push"], ""),
         ("stripe", hmac(Preset::Stripe, SECRET), &["invoice.paid"], ""),
         ("standard-webhooks", hmac(Preset::StandardWebhooks, whsec), &["invoice.paid"], ""),
@@ -117,7 +120,7 @@ impl MapToStrings for &[&str] {
 
 #[tokio::test]
 async fn tests_and_probes_get_the_success_reply_and_bring_no_events() {
-    let (app, given) = app::<poster::Event>(Verifier::new(Poster::new(SECRET)));
+    let (app, given) = app::<poster::Event>(Verifier::builder(Poster::new(SECRET)));
     let probe = |method| Request::builder().method(method).uri("/app/hook").body(Body::empty()).unwrap();
     for request in [
         post("/app/hook", sample("poster-test", 1)),
@@ -136,7 +139,7 @@ async fn tests_and_probes_get_the_success_reply_and_bring_no_events() {
 
 #[tokio::test]
 async fn what_is_proved_and_unreadable_is_given_to_be_kept_and_is_no_error() {
-    let (app, given) = app::<serde_json::Value>(Verifier::new(Quable::new(SECRET)));
+    let (app, given) = app::<serde_json::Value>(Verifier::builder(Quable::new(SECRET)));
     let odd = SignedRequest { body: b"no JSON".to_vec(), ..sample("quable", 1) };
     assert_eq!(ask(&app, post("/app/hook", odd)).await.0, StatusCode::OK);
     let given = given.lock().unwrap();
@@ -146,7 +149,7 @@ async fn what_is_proved_and_unreadable_is_given_to_be_kept_and_is_no_error() {
 
 #[tokio::test]
 async fn what_is_not_of_the_type_that_the_handler_takes_is_quarantined_too() {
-    let (app, given) = app::<poster::Stock>(Verifier::new(Poster::new(SECRET)));
+    let (app, given) = app::<poster::Stock>(Verifier::builder(Poster::new(SECRET)));
     let body = br#"{"account":"demo","object":"dish","object_id":1,"action":"added","time":"1767168200","verify":""}"#;
     let sent = doorbell::testing::Sender::Poster.sign(Some(&SECRET.into()), NOW, 1, body.to_vec()).unwrap();
     assert_eq!(ask(&app, post("/app/hook", sent)).await.0, StatusCode::OK);
@@ -157,7 +160,7 @@ async fn what_is_not_of_the_type_that_the_handler_takes_is_quarantined_too() {
 
 #[tokio::test]
 async fn who_proves_nothing_is_told_nothing() {
-    let stripe = Verifier::new(Hmac::preset(Preset::Stripe, SECRET).unwrap());
+    let stripe = Verifier::builder(Hmac::preset(Preset::Stripe, SECRET).unwrap());
     let (app, given) = app::<serde_json::Value>(stripe);
     let forged = SignedRequest { body: b"{}".to_vec(), ..sample("stripe", 1) };
     let unsigned = SignedRequest { headers: HeaderMap::new(), ..sample("stripe", 1) };
@@ -172,7 +175,7 @@ async fn who_proves_nothing_is_told_nothing() {
 
 #[tokio::test]
 async fn a_wrong_path_secret_is_a_path_that_does_not_exist() {
-    let (app, given) = app::<serde_json::Value>(Verifier::new(Kladana::new()).path_secret("s/1"));
+    let (app, given) = app::<serde_json::Value>(Verifier::builder(Kladana::new()).path_secret("s/1"));
     for (path, expected) in [
         ("/app/hook/s%2F1", StatusCode::OK),
         ("/app/hook/wrong", StatusCode::NOT_FOUND),
@@ -189,13 +192,15 @@ async fn a_wrong_path_secret_is_a_path_that_does_not_exist() {
     }
     assert_eq!(given.lock().unwrap().len(), 2);
     // Nothing in the path is a proof if nothing was demanded.
-    let (open, _) = self::app::<serde_json::Value>(Verifier::new(Kladana::new()));
-    assert_eq!(ask(&open, post("/app/hook/s", sample("kladana", 1))).await.0, StatusCode::UNAUTHORIZED);
+    let shareactor = Verifier::builder(Shareactor::new(SECRET));
+    let (open, _) = self::app::<serde_json::Value>(shareactor);
+    let unsigned = SignedRequest { headers: HeaderMap::new(), ..sample("shareactor", 1) };
+    assert_eq!(ask(&open, post("/app/hook/s", unsigned)).await.0, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
 async fn bodies_have_the_limit_of_the_application() {
-    let (app, given) = app::<serde_json::Value>(Verifier::new(Poster::new(SECRET)));
+    let (app, given) = app::<serde_json::Value>(Verifier::builder(Poster::new(SECRET)));
     let size = sample("poster", 1).body.len();
     for (limit, expected) in [(size, StatusCode::OK), (size - 1, StatusCode::PAYLOAD_TOO_LARGE)] {
         let app = app.clone().layer(DefaultBodyLimit::max(limit));
@@ -222,10 +227,85 @@ async fn an_application_may_look_at_the_refusal() {
             Err(rejection) => Err((rejection.status(), rejection.to_string())),
         }
     }
-    let app = Router::new().route("/", any(hook)).with_state(Verifier::new(Poster::new("another secret")));
+    let app = Router::new()
+        .route("/", any(hook))
+        .with_state(Verifier::builder(Poster::new("another secret")).build().unwrap());
     let (status, _, why) = ask(&app, post("/", sample("poster", 1))).await;
     assert_eq!(
         (status, &*why),
         (StatusCode::UNAUTHORIZED, &b"`verify` matches none of the valid secrets"[..])
     );
+}
+
+#[test]
+fn what_would_prove_nothing_is_said_when_it_is_built() {
+    let wrong = |builder: VerifierBuilder| builder.build().unwrap_err();
+    for (provider, builder) in [
+        ("poster", Verifier::builder(Poster::new(""))),
+        ("poster", Verifier::builder(Poster::new(["new", ""]))),
+        ("poster", Verifier::builder(Poster::new(Secrets::none())).path_secret(SECRET)),
+        // Else another proof than was meant would do, or none.
+        ("quable", Verifier::builder(Quable::new("")).path_secret(SECRET)),
+        ("quable", Verifier::builder(Quable::new("").insecure())),
+        ("shareactor", Verifier::builder(Shareactor::new("")).path_secret(SECRET)),
+        (
+            "shareactor",
+            Verifier::builder(Shareactor::new(Secrets::none()).require_signature(true)).path_secret(SECRET),
+        ),
+    ] {
+        let wrong = wrong(builder);
+        assert_eq!(wrong, VerifierError::NoSecret(provider.into()));
+        let text = wrong.to_string();
+        assert!(text.contains(&format!("{provider:?}")) && text.contains("environment variable"), "{text}");
+    }
+    for builder in [
+        Verifier::builder(Poster::new(SECRET)).path_secret(""),
+        Verifier::builder(Poster::new(SECRET)).path_secret([SECRET, ""]),
+    ] {
+        let wrong = wrong(builder);
+        assert_eq!(wrong, VerifierError::EmptyPathSecret("poster".into()));
+        assert!(wrong.to_string().contains("`.path_secret(…)`"), "{wrong}");
+    }
+    let bare = wrong(Verifier::builder(Kladana::new()));
+    assert_eq!(bare, VerifierError::NoPathSecret("kladana".into()));
+    assert!(bare.to_string().contains("`Verifier::builder(provider).path_secret(…)`"), "{bare}");
+    assert!(Verifier::builder(Kladana::new().insecure()).build().is_ok());
+}
+
+/// Takes what was sent to the URL that stands in a header.
+#[derive(Debug)]
+struct Switchboard;
+
+impl Provider for Switchboard {
+    fn name(&self) -> &'static str {
+        "switchboard"
+    }
+
+    fn authenticate(&self, request: &provider::Request<'_>, _: Timestamp) -> Result<(), Refusal> {
+        let seen = format!("{} {}", request.method(), request.target());
+        match request.header("x-signed") {
+            Some(signed) if signed == seen => Ok(()),
+            _ => Err(Refusal::WrongProof("`X-Signed` header".into())),
+        }
+    }
+
+    fn parse(&self, _: &provider::Request<'_>) -> Result<Parsed, Unparsable> {
+        Ok(Parsed::Test)
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_signs_its_url_signs_what_the_router_is_nested_under_too() {
+    let (app, given) = app::<serde_json::Value>(Verifier::builder(Switchboard).path_secret("s/1"));
+    let app = Router::new().nest("/shop", app);
+    for (signed, expected) in [
+        ("POST /shop/app/hook/s%2F1?a=%20b&c", StatusCode::OK),
+        ("POST /hook/s%2F1?a=%20b&c", StatusCode::UNAUTHORIZED),
+        ("POST /shop/app/hook/s/1?a=%20b&c", StatusCode::UNAUTHORIZED),
+    ] {
+        let request = Request::post("/shop/app/hook/s%2F1?a=%20b&c").header("x-signed", signed);
+        let (status, ..) = ask(&app, request.body(Body::from("{}")).unwrap()).await;
+        assert_eq!(status, expected, "{signed}");
+    }
+    assert_eq!(given.lock().unwrap().len(), 1);
 }

@@ -14,9 +14,8 @@ pub const NOW: Timestamp = Timestamp::from_seconds(1_767_168_300);
 pub fn exercise<E: FromEvent>(provider: &dyn Provider, body: &[u8], headers: &HeaderMap) {
     let request = Request {
         query: Some("requestId=640569eb-522d-427a-b07e-fa757c5d4217"),
-        headers,
-        body,
         path_secret_matched: true,
+        ..Request::new(headers, body)
     };
     let authentic = provider.authenticate(&request, NOW);
     let verdict = provider.verify(&request, NOW);

@@ -85,6 +85,10 @@ fn chosen(args: &VerifyArgs, global: &Global) -> Result<Arc<dyn Provider>, Failu
         let mend = "describe it in a configuration file and name that source with --source";
         return Err(Failure::Usage(format!("hmac needs to know how its sender signs; {mend}")));
     }
+    if args.secret.iter().any(String::is_empty) {
+        let mend = "give the one that the sender signs with, or leave it out";
+        return Err(Failure::Usage(format!("--secret (or DOORBELL_SECRET) is empty; {mend}")));
+    }
     let mut settings = ProviderSettings::new(kind);
     match kind {
         ProviderKind::Kladana if !args.secret.is_empty() => {

@@ -2,6 +2,7 @@
 //! it does when it gets no success reply.
 
 use super::provider::{ProviderKind, ProviderSettings};
+use crate::provider::Secrets;
 
 /// What a sender does when it gets no success reply.
 pub(super) struct Facts {
@@ -66,7 +67,8 @@ impl ProviderKind {
 impl ProviderSettings {
     /// Whether nothing at all proves where a request comes from.
     pub(super) fn unproved(&self) -> bool {
-        !self.kind.signs() && self.path_secrets.is_empty() && self.authorization.is_empty()
+        let given = |secrets: &Secrets| !secrets.is_empty() || secrets.had_empty();
+        !self.kind.signs() && !given(&self.path_secrets) && !given(&self.authorization)
     }
 
     /// What proves where a request comes from, in words.

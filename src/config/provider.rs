@@ -193,7 +193,8 @@ impl ProviderSettings {
                 Source::new(Hmac::new(scheme, secrets)?)
             }
         };
-        Ok(if self.path_secrets.is_empty() { source } else { source.path_secret(self.path_secrets.clone()) })
+        // Also if there are none: an empty text among them is told when a receiver is built.
+        Ok(source.path_secret(self.path_secrets.clone()))
     }
 
     /// The provider that signs with this secret, as the source is configured to.

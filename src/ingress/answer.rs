@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::extract::OriginalUri;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
@@ -22,7 +23,7 @@ use super::{
     headers,
     inlet::{Inlet, Totals},
     limits::Limits,
-    paths::{Found, Paths},
+    paths::{Found, PathSecret, Paths},
     refused::{RefusedLog, RefusedRequest},
     unacknowledged::Unacknowledged,
 };
@@ -32,7 +33,7 @@ use crate::{
     journal::{Dedupe, NewContent, NewDelivery, Store},
     live::{Live, LiveItem},
     metrics::{Metrics, RefusalLabels},
-    provider::{self, SenderId, Unparsable, Verdict, verify_guarded},
+    provider::{self, RequestLine, SenderId, Unparsable, Verdict, verify_guarded},
     route::Route,
     source::Source,
 };
@@ -168,16 +169,20 @@ impl Ingress {
         };
         let body = &taken.bytes;
         let now = self.0.clock.now();
+        // Mounted in an application, what the sender called is more than what is left of the path here.
+        let uri = head.extensions.get::<OriginalUri>().map_or(&head.uri, |original| &original.0);
         let request = provider::Request {
             query: head.uri.query(),
             headers: &head.headers,
             body,
             path_secret_matched: secret.is_some(),
+            line: RequestLine::of(&head.method, uri),
         };
         let verdict = match verify_guarded(&*inlet.provider, &request, now) {
             Ok(verdict) => verdict,
             Err(refusal) => {
-                let why = TurnedAway::new(StatusCode::UNAUTHORIZED, refusal.reason(), &refusal.to_string());
+                let detail = headers::hide(&refusal.to_string(), secret.as_ref());
+                let why = TurnedAway::new(StatusCode::UNAUTHORIZED, refusal.reason(), &detail);
                 return self.turn_away(Some(inlet), &head.headers, Some(body), why, began);
             }
         };
@@ -192,7 +197,7 @@ impl Ingress {
                 let window = if key.is_fallback() { inlet.dedupe_fallback } else { inlet.dedupe_window };
                 Dedupe { key, window }
             });
-        let (sender_id, content, events) = read_out(inlet, verdict);
+        let (sender_id, content, events) = read_out(inlet, verdict, secret.as_ref());
         let delivery = NewDelivery {
             id: self.0.ids.next(now, events),
             source: inlet.name.clone(),
@@ -319,7 +324,11 @@ fn closing_if(unread: bool, mut reply: Response<Full<Bytes>>) -> Response<Full<B
 }
 
 /// The sender's id, what is to be stored, and for how many events an id is to leave room.
-fn read_out(inlet: &Inlet, verdict: Verdict) -> (Option<String>, NewContent, usize) {
+fn read_out(
+    inlet: &Inlet,
+    verdict: Verdict,
+    secret: Option<&PathSecret<'_>>,
+) -> (Option<String>, NewContent, usize) {
     let text = |id: SenderId| id.value;
     match verdict {
         Verdict::Accept { sender_id, events } => {
@@ -328,6 +337,7 @@ fn read_out(inlet: &Inlet, verdict: Verdict) -> (Option<String>, NewContent, usi
             (sender_id.map(text), NewContent::Events(events), count)
         }
         Verdict::Quarantine(Unparsable { reason, sender_id }) => {
+            let reason = headers::hide(&reason, secret);
             (sender_id.map(text), NewContent::Quarantined { reason }, ROOM_FOR_LATER_EVENTS)
         }
         Verdict::Test => (None, NewContent::Test, 0),

@@ -23,6 +23,16 @@ pub(super) fn to_keep(headers: &HeaderMap, secret: Option<&PathSecret<'_>>) -> S
     String::from_utf8(json).unwrap_or_default()
 }
 
+/// A provider's text without the path secret: it sees the request's target, and may say what it saw.
+pub(super) fn hide(text: &str, secret: Option<&PathSecret<'_>>) -> String {
+    let Some(secret) = secret.filter(|secret| !secret.raw.is_empty()) else { return text.to_owned() };
+    let text = text.replace(secret.raw, MASK);
+    match std::str::from_utf8(&secret.decoded) {
+        Ok(decoded) if decoded != secret.raw => text.replace(decoded, MASK),
+        _ => text,
+    }
+}
+
 /// All headers' names, with the values of those that can't be a secret.
 pub(super) fn masked(headers: &HeaderMap) -> Vec<(String, String)> {
     headers

@@ -149,6 +149,23 @@ pub trait Provider: fmt::Debug + Send + Sync + 'static {
         let _ = (id, now, body);
         Err(SignError::Unsupported(self.name().to_owned()))
     }
+
+    /// The same for a sender that signs its URL: sent to this path, `/in/calls`, percent-encoded. Whatever query the
+    /// request is given is added to it. To be implemented instead of [`sign_request`](Self::sign_request), which is what it
+    /// does where nothing else is said.
+    ///
+    /// # Errors
+    /// As [`sign_request`](Self::sign_request).
+    fn sign_request_to(
+        &self,
+        path: &str,
+        id: &str,
+        now: Timestamp,
+        body: Vec<u8>,
+    ) -> Result<SignedRequest, SignError> {
+        let _ = path;
+        self.sign_request(id, now, body)
+    }
 }
 
 /// The provider's verdict, also if its code panics: one event that it can't stand must not make the sender disable the

@@ -37,8 +37,9 @@ use super::json;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "an event can't be read as `{Self}`",
+    label = "not a type that an event is read as",
     note = "take a vendor's own type, `serde_json::Value` or `Bytes`, or implement `FromEvent` for yours; in a handler, \
-            `Json<…>` takes whatever implements `Deserialize`"
+            `Json<{Self}>` takes whatever implements `Deserialize`"
 )]
 pub trait FromEvent: Sized {
     /// Reads the data of an event of this kind.

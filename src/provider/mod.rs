@@ -27,8 +27,6 @@ mod signed;
 mod verdict;
 pub(crate) mod words;
 
-#[cfg(feature = "axum")]
-pub(crate) use self::contract::verify_guarded;
 pub use self::{
     contract::Provider,
     event::{Decimal, EventError, FromEvent, Kind},
@@ -40,10 +38,12 @@ pub use self::{
     poster::Poster,
     profile::{Profile, Reply},
     quable::Quable,
-    request::Request,
+    request::{Request, RequestLine},
     secret::{Secret, Secrets},
     shareactor::Shareactor,
     signature::{Algorithm, Encoding, KeyDecoding, KeyError},
     signed::{SignError, SignedRequest},
     verdict::{Refusal, Verdict},
 };
+#[cfg(feature = "axum")]
+pub(crate) use self::{contract::verify_guarded, profile::Gap};

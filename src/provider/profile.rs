@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+#[cfg(feature = "axum")]
+use super::Secrets;
+
 /// What a provider's sender expects of a receiver.
 ///
 /// ```
@@ -27,8 +30,37 @@ pub struct Profile {
     pub dedupe_fallback: Duration,
     /// Whether the sender's requests carry no proof of their own, so that the path must hold a secret.
     pub needs_path_secret: bool,
-    /// Whether a secret that the provider goes by is missing or an empty text. No receiver is built with it then.
+    /// Whether a secret that the provider goes by is missing or an empty text. No receiver and no `Verifier` is built with
+    /// it then.
     pub lacks_secret: bool,
+}
+
+impl Profile {
+    /// What is missing to prove this sender's requests by, beside these secrets in the path.
+    #[cfg(feature = "axum")]
+    pub(crate) fn gap(&self, path_secrets: &Secrets) -> Option<Gap> {
+        if self.lacks_secret {
+            Some(Gap::Secret)
+        } else if path_secrets.had_empty() {
+            Some(Gap::EmptyPathSecret)
+        } else if self.needs_path_secret && path_secrets.is_empty() {
+            Some(Gap::PathSecret)
+        } else {
+            None
+        }
+    }
+}
+
+/// Why nothing, or not all that was meant to, would prove a sender's requests.
+#[cfg(feature = "axum")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// The provider has no secret, or an empty one.
+    Secret,
+    /// A path secret is an empty text.
+    EmptyPathSecret,
+    /// Nothing but a path secret could prove them, and there is none.
+    PathSecret,
 }
 
 impl Default for Profile {

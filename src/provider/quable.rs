@@ -44,8 +44,6 @@ use crate::clock::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Quable {
     proof: Proof,
-    /// Whether it was given an empty `Authorization`, which is none.
-    had_empty: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -57,20 +55,24 @@ enum Proof {
 
 impl Quable {
     /// Quable with the whole value of its `Authorization` header (`Bearer abc`, not `abc`), or several while it is
-    /// changed. With none, the same as [`path_secret_only`](Self::path_secret_only).
+    /// changed. With none ([`Secrets::none`]), the same as [`path_secret_only`](Self::path_secret_only); an empty text
+    /// matches nothing.
     ///
     /// A right path secret does not stand in for the header.
     pub fn new(authorization: impl Into<Secrets>) -> Self {
         let authorization = authorization.into();
-        let had_empty = authorization.had_empty();
-        let proof =
-            if authorization.is_empty() { Proof::PathSecret } else { Proof::Authorization(authorization) };
-        Self { proof, had_empty }
+        // An empty text was meant as a value: it matches nothing, and changes nothing about what is the proof.
+        let proof = if authorization.is_empty() && !authorization.had_empty() {
+            Proof::PathSecret
+        } else {
+            Proof::Authorization(authorization)
+        };
+        Self { proof }
     }
 
     /// Quable, proved by the secret in the request's path.
     pub fn path_secret_only() -> Self {
-        Self { proof: Proof::PathSecret, had_empty: false }
+        Self { proof: Proof::PathSecret }
     }
 
     /// Takes whatever comes, from anybody who knows or guesses the URL, where no `Authorization` value is set.
@@ -128,7 +130,7 @@ impl Provider for Quable {
     fn profile(&self) -> Profile {
         Profile {
             needs_path_secret: matches!(self.proof, Proof::PathSecret),
-            lacks_secret: self.had_empty,
+            lacks_secret: matches!(&self.proof, Proof::Authorization(secrets) if secrets.had_empty()),
             ..Profile::default()
         }
     }

@@ -50,8 +50,9 @@ impl From<String> for Secret {
 
 /// All secrets that are valid now: one, or several while one is rotated out.
 ///
-/// An empty text is no secret (anybody could sign with it) and is left out. A receiver is not built with
-/// one: it is likely an environment variable that is set, and empty.
+/// An empty text is no secret (anybody could sign with it) and is left out. Nothing is built with one, neither a receiver
+/// nor a `Verifier` nor a target: it is likely an environment variable that is set, and empty. A provider of your own says
+/// so by [`Profile::lacks_secret`](super::Profile::lacks_secret).
 ///
 /// ```
 /// use doorbell::provider::Secrets;

@@ -58,8 +58,9 @@ pub struct Shareactor {
 }
 
 impl Shareactor {
-    /// Shareactor with the webhook's secret, or several: each of its webhooks has one of its own. With none, the
-    /// secret in the path is the proof and signatures are not looked at.
+    /// Shareactor with the webhook's secret, or several: each of its webhooks has one of its own. With none
+    /// ([`Secrets::none`]), the secret in the path is the proof and signatures are not looked at; an empty text matches
+    /// nothing.
     pub fn new(secrets: impl Into<Secrets>) -> Self {
         let secrets = secrets.into();
         Self {
@@ -96,6 +97,11 @@ impl Shareactor {
     pub fn key(mut self, decoding: KeyDecoding) -> Result<Self, KeyError> {
         self.keys = decoding.keys(&self.secrets)?;
         Ok(self)
+    }
+
+    /// Whether there is no secret because none was meant: neither given as an empty text, nor demanded.
+    fn goes_by_path(&self) -> bool {
+        self.secrets.is_empty() && !self.secrets.had_empty() && !self.require_signature
     }
 
     /// Whether this request's signature counts: [`authenticate`](Provider::authenticate) has checked it then.
@@ -139,7 +145,7 @@ impl Provider for Shareactor {
     }
 
     fn authenticate(&self, request: &Request<'_>, _now: Timestamp) -> Result<(), Refusal> {
-        if self.keys.is_empty() {
+        if self.goes_by_path() {
             return if request.path_secret_matched {
                 Ok(())
             } else {
@@ -187,8 +193,8 @@ impl Provider for Shareactor {
 
     fn profile(&self) -> Profile {
         Profile {
-            needs_path_secret: self.keys.is_empty(),
-            lacks_secret: self.secrets.had_empty(),
+            needs_path_secret: self.goes_by_path(),
+            lacks_secret: self.secrets.had_empty() || self.require_signature && self.secrets.is_empty(),
             ..Profile::default()
         }
     }

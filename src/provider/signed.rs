@@ -38,7 +38,13 @@ impl SignedRequest {
 
     /// The request as a provider sees it, sent to a path without a secret.
     pub fn as_request(&self) -> Request<'_> {
-        Request { query: self.query.as_deref(), ..Request::new(&self.headers, &self.body) }
+        self.as_request_to("/")
+    }
+
+    /// The request as a provider sees it whose sender signs its URL: sent to this path and query.
+    pub fn as_request_to<'a>(&'a self, target: &'a str) -> Request<'a> {
+        let request = Request::new(&self.headers, &self.body).sent_to(&self.method, target);
+        Request { query: self.query.as_deref().or(request.query), ..request }
     }
 
     /// The request as a provider sees it, sent to a path with the right secret.

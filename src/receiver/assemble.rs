@@ -79,6 +79,10 @@ impl Builder<()> {
         if let Some(method) = misplaced {
             return Err(BuildError::NoRouteYet(method));
         }
+        #[cfg(feature = "admin")]
+        if let Some((address, _)) = settings.admin.as_ref().filter(|(_, tokens)| tokens.had_empty()) {
+            return Err(BuildError::EmptyAdminToken(*address));
+        }
         check_sources(&sources)?;
         check_routes(&sources, routes.iter().map(|pending| &pending.route))?;
         let clock = settings.clock.clone();

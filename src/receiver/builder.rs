@@ -236,7 +236,8 @@ impl<S> Builder<S> {
         self
     }
 
-    /// Serves the admin API at this address, to whoever has one of the tokens.
+    /// Serves the admin API at this address, to whoever has one of the tokens. An empty text is none, and no receiver is
+    /// built with it.
     #[cfg(feature = "admin")]
     pub fn admin(mut self, address: SocketAddr, tokens: impl Into<crate::provider::Secrets>) -> Self {
         self.settings.admin = Some((address, tokens.into()));

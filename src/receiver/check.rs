@@ -2,6 +2,7 @@
 
 use super::BuildError;
 use crate::{
+    provider::Gap,
     route::{RetryPolicy, Route, SourceFilter},
     source::{Source, is_name, mismatch},
     suggest::list,
@@ -15,17 +16,15 @@ pub(super) fn check_sources(sources: &[(String, Source)]) -> Result<(), BuildErr
 }
 
 fn check_source(name: &str, source: &Source) -> Result<(), BuildError> {
-    let profile = source.provider.profile();
     if !is_name(name) {
-        Err(BuildError::SourceName(name.to_owned()))
-    } else if profile.lacks_secret {
-        Err(BuildError::NoSecret(name.to_owned()))
-    } else if source.path_secrets.had_empty() {
-        Err(BuildError::EmptyPathSecret(name.to_owned()))
-    } else if profile.needs_path_secret && source.path_secrets.is_empty() {
-        Err(BuildError::NoPathSecret(name.to_owned()))
-    } else {
-        Ok(())
+        return Err(BuildError::SourceName(name.to_owned()));
+    }
+    let name = || name.to_owned();
+    match source.provider.profile().gap(&source.path_secrets) {
+        Some(Gap::Secret) => Err(BuildError::NoSecret(name())),
+        Some(Gap::EmptyPathSecret) => Err(BuildError::EmptyPathSecret(name())),
+        Some(Gap::PathSecret) => Err(BuildError::NoPathSecret(name())),
+        None => Ok(()),
     }
 }
 

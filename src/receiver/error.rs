@@ -31,6 +31,13 @@ pub enum BuildError {
          /in/{0}/<secret>, or give the provider another proof"
     )]
     NoPathSecret(String),
+    /// The admin listener is given an empty token.
+    #[cfg(feature = "admin")]
+    #[error(
+        "the admin listener at {0} is given an empty token, which opens nothing; give `.admin(…)` a secret text, such as \
+         `openssl rand -hex 16` makes (if it comes from an environment variable: that is set, and empty)"
+    )]
+    EmptyAdminToken(SocketAddr),
     /// Two routes have the same name.
     #[error(
         "two routes are named {0:?}; give one of them another name with `.named(…)`: it is part of every job's id"

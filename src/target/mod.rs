@@ -76,7 +76,7 @@ impl Target {
     /// Posts each job to `url`.
     ///
     /// # Errors
-    /// The URL is not an absolute one with `http` or `https`, or a secret is not `whsec_` and base64.
+    /// The URL is not an absolute one with `http` or `https`, or a secret is empty or not `whsec_` and base64.
     pub fn http(url: &str, options: HttpOptions) -> Result<Self, TargetError> {
         HttpTarget::new(url, options).map(Self::Http)
     }
@@ -165,6 +165,16 @@ pub enum TargetError {
     Secret {
         /// Which one of the target's secrets, from 1.
         number: usize,
+    },
+    /// A secret is an empty text: what is posted would go unsigned.
+    #[error(
+        "a secret of the target {shown} is empty, so that what is posted would go unsigned; give it one such as \
+         `echo whsec_$(openssl rand -base64 32)` makes (if it comes from an environment variable: that is set, and empty), \
+         or none at all"
+    )]
+    EmptySecret {
+        /// The target: scheme, host and port.
+        shown: String,
     },
     /// The rate is no rate.
     #[error(

@@ -22,7 +22,7 @@ use crate::{
     ingress::{Ingress, RefusedLog},
     journal::{ClaimedJob, ReplayJobs, Store, StoreError},
     live::{Live, LiveItem},
-    provider::SignedRequest,
+    provider::{Parsed, Profile, Provider, Refusal, Request, SignError, SignedRequest, Unparsable, Verdict},
     source::Source,
     worker::Runner,
 };
@@ -168,10 +168,7 @@ impl TestReceiver {
         message: M,
     ) -> impl Future<Output = Reply> + use<'a, M> {
         let request = self.request(source, message);
-        let mut path = format!("/in/{}", encode(source.as_bytes()));
-        if let Some(secret) = self.source(source).path_secrets.iter().next() {
-            path = format!("{path}/{}", encode(secret.expose()));
-        }
+        let path = self.path_of(source);
         self.send_to(&path, request)
     }
 
@@ -213,7 +210,7 @@ impl TestReceiver {
         self.deliver(request)
     }
 
-    /// The request by which a source's sender would deliver a message now: to be changed, sent by
+    /// The request by which a source's sender would deliver a message now, to the source's own path: to be changed, sent by
     /// [`send`](Self::send) or [`send_to`](Self::send_to), and sent again.
     ///
     /// # Panics
@@ -221,9 +218,9 @@ impl TestReceiver {
     #[track_caller]
     pub fn request(&mut self, source: &str, message: impl Message) -> SignedRequest {
         self.made += 1;
-        let provider = self.source(source).provider.clone();
+        let provider = Aimed { provider: self.source(source).provider.clone(), path: self.path_of(source) };
         // No closure: that would be where a panic comes from.
-        match message.signed_by(&*provider, self.clock.now(), self.made) {
+        match message.signed_by(&provider, self.clock.now(), self.made) {
             Ok(request) => request,
             Err(error) => panic!("the source {source:?} can't be sent this: {error}"),
         }
@@ -306,6 +303,16 @@ impl TestReceiver {
 
     fn store(&self) -> &dyn Store {
         &*self.runner.store
+    }
+
+    /// The path that a source's sender was given.
+    #[track_caller]
+    fn path_of(&self, source: &str) -> String {
+        let path = format!("/in/{}", encode(source.as_bytes()));
+        match self.source(source).path_secrets.iter().next() {
+            Some(secret) => format!("{path}/{}", encode(secret.expose())),
+            None => path,
+        }
     }
 
     #[track_caller]
@@ -406,6 +413,49 @@ impl fmt::Debug for TestReceiver {
             .field("deliveries", &self.deliveries)
             .field("jobs", &self.jobs)
             .finish_non_exhaustive()
+    }
+}
+
+/// A source's provider that signs for the source's own path, whatever the message is.
+struct Aimed {
+    provider: Arc<dyn Provider>,
+    path: String,
+}
+
+/// Without the path, which may hold a secret.
+impl fmt::Debug for Aimed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.provider.fmt(f)
+    }
+}
+
+impl Provider for Aimed {
+    fn name(&self) -> &str {
+        self.provider.name()
+    }
+
+    fn authenticate(&self, request: &Request<'_>, now: Timestamp) -> Result<(), Refusal> {
+        self.provider.authenticate(request, now)
+    }
+
+    fn parse(&self, request: &Request<'_>) -> Result<Parsed, Unparsable> {
+        self.provider.parse(request)
+    }
+
+    fn profile(&self) -> Profile {
+        self.provider.profile()
+    }
+
+    fn known_kinds(&self) -> &[&str] {
+        self.provider.known_kinds()
+    }
+
+    fn verify(&self, request: &Request<'_>, now: Timestamp) -> Result<Verdict, Refusal> {
+        self.provider.verify(request, now)
+    }
+
+    fn sign_request(&self, id: &str, now: Timestamp, body: Vec<u8>) -> Result<SignedRequest, SignError> {
+        self.provider.sign_request_to(&self.path, id, now, body)
     }
 }
 

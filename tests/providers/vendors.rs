@@ -431,3 +431,25 @@ fn a_body_of_ones_own_is_signed() {
     let error = Sender::Poster.sign(Some(&secret), now(), 1, b"{}".into()).unwrap_err();
     assert!(error.to_string().contains("`account` is missing"), "{error}");
 }
+
+/// An empty secret is one that nothing matches: it does not make another proof do.
+#[test]
+fn an_empty_secret_lets_nobody_in() {
+    let (body, none) = (sample("quable_media_update"), HeaderMap::new());
+    let empty = headers(&[("authorization", ""), ("x-share-signature", "")]);
+    for headers in [&none, &empty] {
+        for quable in [Quable::new(""), Quable::new("").insecure()] {
+            let request = Request { path_secret_matched: true, ..Request::new(headers, &body) };
+            refused(quable.verify(&request, now()));
+        }
+        let open = Shareactor::new("");
+        refused(open.verify(&Request::new(headers, &body), now()));
+        let demanding = Shareactor::new(Secrets::none()).require_signature(true);
+        let request = Request { path_secret_matched: true, ..Request::new(headers, &body) };
+        refused(demanding.verify(&request, now()));
+        refused(Poster::new("").verify(&Request::new(headers, &body), now()));
+    }
+    let forged = headers(&[("x-share-signature", &"0".repeat(64))]);
+    let request = Request { path_secret_matched: true, ..Request::new(&forged, &body) };
+    assert_eq!(refused(Shareactor::new("").verify(&request, now())), "wrong_proof");
+}

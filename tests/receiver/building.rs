@@ -94,6 +94,8 @@ async fn a_source_that_could_not_take_anything_in_is_said_when_it_is_built() {
         // Else the path secret alone would be the proof, and nobody would notice.
         Source::new(Quable::new("")).path_secret("0f1e2d3c"),
         Source::new(Shareactor::new("")).path_secret("0f1e2d3c"),
+        Source::new(Shareactor::new(Secrets::none()).require_signature(true)).path_secret("0f1e2d3c"),
+        Source::new(Quable::new("").insecure()),
     ] {
         let wrong = build("cafe", source).await.unwrap_err();
         assert!(matches!(wrong, BuildError::NoSecret(_)), "{wrong:?}");
@@ -104,4 +106,33 @@ async fn a_source_that_could_not_take_anything_in_is_said_when_it_is_built() {
     }
     assert!(Hmac::preset(Preset::Github, "").is_err() && Hmac::preset(Preset::Github, ["a", ""]).is_err());
     build("erp", Kladana::new().insecure().into()).await.unwrap();
+}
+
+#[cfg(feature = "admin")]
+#[tokio::test]
+async fn an_admin_listener_that_an_empty_token_should_open_is_said_when_it_is_built() {
+    let data = tempfile::tempdir().unwrap();
+    let builder = Receiver::builder::<()>().data_dir(data.path()).source("cafe", Poster::new(SECRET));
+    let wrong = builder.admin(([127, 0, 0, 1], 0).into(), ["new", ""]).build().await.unwrap_err();
+    assert!(matches!(wrong, BuildError::EmptyAdminToken(_)), "{wrong:?}");
+    assert!(wrong.to_string().contains("`.admin(…)`"), "{wrong}");
+}
+
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn settings_that_are_put_together_in_code_are_held_to_the_same() {
+    use doorbell::config::{ProviderKind, ProviderSettings};
+
+    let mut cafe = ProviderSettings::new(ProviderKind::Poster);
+    (cafe.secrets, cafe.path_secrets) = (SECRET.into(), "".into());
+    let mut erp = ProviderSettings::new(ProviderKind::Kladana);
+    // Not a reason to take whatever comes.
+    (erp.path_secrets, erp.insecure) = ("".into(), true);
+    for settings in [cafe, erp] {
+        let data = tempfile::tempdir().unwrap();
+        let builder =
+            Receiver::builder::<()>().data_dir(data.path()).source("it", settings.source().unwrap());
+        let wrong = builder.build().await.unwrap_err();
+        assert!(matches!(wrong, BuildError::EmptyPathSecret(_)), "{wrong:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! In an axum application that is there already.
 
 use axum::{extract, routing::get};
+use doorbell::provider::{self, Parsed, Provider, Refusal, Unparsable};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -78,4 +79,42 @@ async fn after_the_application_has_ended_a_shutdown_waits_for_the_jobs_under_way
     tokio::join!(biased; world.stop(), async { gate.add_permits(1) });
     assert_eq!(ends.recv().await, Some(()));
     assert_eq!(ends.recv().await, None);
+}
+
+/// Takes what was sent to the URL that stands in a header.
+#[derive(Debug)]
+struct Switchboard;
+
+impl Provider for Switchboard {
+    fn name(&self) -> &'static str {
+        "switchboard"
+    }
+
+    fn authenticate(&self, request: &provider::Request<'_>, _: Timestamp) -> Result<(), Refusal> {
+        let seen = format!("{} {}", request.method(), request.target());
+        match request.header("x-signed") {
+            Some(signed) if signed == seen => Ok(()),
+            _ => Err(Refusal::WrongProof("`X-Signed` header".into())),
+        }
+    }
+
+    fn parse(&self, _: &provider::Request<'_>) -> Result<Parsed, Unparsable> {
+        Ok(Parsed::Test)
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_signs_its_url_signs_what_the_router_is_nested_under_too() {
+    let world =
+        World::start(|builder| builder.source("calls", Source::new(Switchboard).path_secret("s"))).await;
+    let app = Router::new().nest("/hooks", world.receiver.router());
+    for (signed, expected) in [
+        ("POST /hooks/in/calls/s?a=%20b&c", StatusCode::OK),
+        ("POST /in/calls/s?a=%20b&c", StatusCode::UNAUTHORIZED),
+    ] {
+        let request = Request::post("/hooks/in/calls/s?a=%20b&c").header("x-signed", signed);
+        let reply = app.clone().oneshot(request.body(Body::from("{}")).unwrap()).await.unwrap();
+        assert_eq!(reply.status(), expected, "{signed}");
+    }
+    world.stop().await;
 }

@@ -93,12 +93,8 @@ fn read(context: &AdminContext, record: &DeliveryRecord) -> Result<Vec<ParsedEve
             Some((name.parse::<HeaderName>().ok()?, value.parse::<HeaderValue>().ok()?))
         })
         .collect();
-    let request = Request {
-        query: None,
-        headers: &headers,
-        body: &record.body,
-        path_secret_matched: !source.path_secrets.is_empty(),
-    };
+    let path_secret_matched = !source.path_secrets.is_empty();
+    let request = Request { path_secret_matched, ..Request::new(&headers, &record.body) };
     match source.provider.parse(&request) {
         Ok(Parsed::Events { events, .. }) => Ok(events),
         Ok(Parsed::Test) => {

@@ -204,7 +204,10 @@ impl Scheme {
 #[non_exhaustive]
 pub enum SchemeError {
     /// There is no secret to check signatures by, or an empty one.
-    #[error("there is no secret, or an empty one: set secret to the one that the sender signs with")]
+    #[error(
+        "there is no secret, or an empty one, by which anybody could sign: set secret to the one that the sender signs with \
+         (if it comes from an environment variable: that is set, and empty)"
+    )]
     NoSecret,
     /// A secret is not written as the scheme says.
     #[error(transparent)]

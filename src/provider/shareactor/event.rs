@@ -129,12 +129,16 @@ pub struct EventData {
     /// The object as it is now. Its numbers are binary floating point here; [`object_as`](Self::object_as) gives them
     /// as the sender wrote them.
     pub object: Value,
-    /// What was changed, as it was before: on updates. The vendor has it in `data` or beside it: read from both.
+    /// What was changed, as it was before: on updates. The vendor has it in `data` or beside it: read from both. Its
+    /// numbers are binary floating point here; [`previous_data_as`](Self::previous_data_as) gives them as the sender wrote
+    /// them.
     pub previous_data: Value,
     /// Members that this version does not know.
     pub extra: Map<String, Value>,
     /// The object as the sender wrote it; empty if there is none.
     object_text: String,
+    /// The same of what was before.
+    previous_text: String,
 }
 
 impl EventData {
@@ -151,7 +155,33 @@ impl EventData {
     /// # Errors
     /// What in the object is not as the type needs it.
     pub fn object_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(if self.object_text.is_empty() { "null" } else { &self.object_text })
+        read(&self.object_text)
+    }
+
+    /// What was before as a type of yours, read from what the sender wrote, as [`object_as`](Self::object_as) reads what is
+    /// now. It may hold only the members that were changed, and nothing at all where nothing was: make them `Option`s.
+    ///
+    /// ```
+    /// use doorbell::provider::{Decimal, FromEvent, shareactor::Event};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Before {
+    ///     total_amount: Option<Decimal>,
+    /// }
+    ///
+    /// let data = br#"{"kind":"order.updated","data":{"object":{"total_amount":12345678901234567.90},
+    ///     "previous_data":{"total_amount":12345678901234567.89}}}"#;
+    /// let event = Event::from_event("order.updated", data)?;
+    /// let before: Option<Before> = event.data.previous_data_as()?;
+    /// let amount = before.and_then(|before| before.total_amount).ok_or("the amount was not changed")?;
+    /// assert_eq!(amount.as_str(), "12345678901234567.89");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What in it is not as the type needs it.
+    pub fn previous_data_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        read(&self.previous_text)
     }
 }
 
@@ -207,8 +237,8 @@ struct Body {
     author: Option<Author>,
     #[serde(default, deserialize_with = "object_id")]
     reference_id: Option<String>,
-    #[serde(default)]
-    previous_data: Value,
+    #[serde(default, rename = "previous_data", deserialize_with = "text")]
+    previous_text: String,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
@@ -222,29 +252,40 @@ struct Inner {
     kind: Option<Kind>,
     #[serde(default, rename = "object", deserialize_with = "text")]
     object_text: String,
-    #[serde(default)]
-    previous_data: Value,
+    #[serde(default, rename = "previous_data", deserialize_with = "text")]
+    previous_text: String,
     #[serde(flatten)]
     extra: Map<String, Value>,
 }
 
 impl From<Inner> for EventData {
     fn from(data: Inner) -> Self {
-        let Inner { object_type, kind, object_text, previous_data, extra } = data;
-        let object = serde_json::from_str(&object_text).unwrap_or_default();
-        Self { object_type, kind, object, previous_data, extra, object_text }
+        let Inner { object_type, kind, object_text, previous_text, extra } = data;
+        let (object, previous_data) = (value(&object_text), value(&previous_text));
+        Self { object_type, kind, object, previous_data, extra, object_text, previous_text }
     }
 }
 
 impl From<Body> for Event {
     fn from(body: Body) -> Self {
-        let Body { id, kind, created, company, mut data, author, reference_id, previous_data, extra } = body;
-        if data.previous_data.is_null() {
-            data.previous_data = previous_data;
+        let Body { id, kind, created, company, mut data, author, reference_id, previous_text, extra } = body;
+        if matches!(data.previous_text.as_str(), "" | "null") {
+            data.previous_data = value(&previous_text);
+            data.previous_text = previous_text;
         }
         let kind = kind.or_else(|| data.kind.clone()).unwrap_or_else(|| "".into());
         Self { id, kind, created, company, data, author, reference_id, extra }
     }
+}
+
+/// A member's text as a type; none is `null`.
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(if text.is_empty() { "null" } else { text })
+}
+
+/// The same for a quick look: what a [`Value`] can't hold, such as a number beyond its bounds, is `null`.
+fn value(text: &str) -> Value {
+    read(text).unwrap_or_default()
 }
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

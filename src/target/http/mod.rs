@@ -85,12 +85,15 @@ impl HttpTarget {
     /// Posts jobs to `url`, which may hold a user and password for Basic authentication.
     ///
     /// # Errors
-    /// The URL is not an absolute one with `http` or `https`, or a secret is not `whsec_` and base64.
+    /// The URL is not an absolute one with `http` or `https`, or a secret is empty or not `whsec_` and base64.
     pub fn new(url: &str, options: HttpOptions) -> Result<Self, TargetError> {
         let refused = |reason: String| TargetError::Url { shown: outbound::without_secrets(url), reason };
         let parsed = Url::parse(url).map_err(|error| refused(error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(refused(format!("its scheme is {:?}, not http or https", parsed.scheme())));
+        }
+        if options.secrets.had_empty() {
+            return Err(TargetError::EmptySecret { shown: parsed.origin().ascii_serialization() });
         }
         Ok(Self {
             url: parsed,

@@ -429,3 +429,13 @@ fn a_url_that_is_none_is_named_without_its_secrets() {
         assert!(!text.contains("hunter2") && text.contains("http://127.0.0.1:3000/hooks"), "{text}");
     }
 }
+
+#[test]
+fn an_empty_secret_is_refused_and_does_not_leave_what_is_posted_unsigned() {
+    for secrets in [[""].as_slice(), &[KEYS[0], ""]] {
+        let options = HttpOptions { secrets: secrets.iter().copied().collect(), ..HttpOptions::default() };
+        let wrong = HttpTarget::new("http://u:hunter2@127.0.0.1:3000/hooks", options).unwrap_err();
+        assert_eq!(wrong, TargetError::EmptySecret { shown: "http://127.0.0.1:3000".into() });
+        assert!(wrong.to_string().contains("environment variable"), "{wrong}");
+    }
+}

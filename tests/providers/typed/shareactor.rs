@@ -131,6 +131,54 @@ fn an_update_with_what_was_before() {
     }
 }
 
+/// Amounts that no `f64` holds, wherever the vendor has them.
+#[test]
+fn what_was_before_keeps_its_digits() {
+    #[derive(serde::Deserialize)]
+    struct Before {
+        total_amount: Decimal,
+        tax: Decimal,
+        lines: Vec<Line>,
+        #[serde(flatten)]
+        rest: serde_json::Map<String, serde_json::Value>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Line {
+        price: Decimal,
+    }
+    let before = r#"{"total_amount":12345678901234567.89,"tax":0.1000000000000000055,"lines":[{"price":1e400},{"price":2.50}],"new":{"a":[7]}}"#;
+    for data in [
+        format!(
+            r#"{{"kind":"order.updated","data":{{"object":{{"total_amount":1}},"previous_data":{before}}}}}"#
+        ),
+        format!(
+            r#"{{"kind":"order.updated","data":{{"object":{{"total_amount":1}}}},"previous_data":{before}}}"#
+        ),
+        format!(r#"{{"kind":"order.updated","data":{{"previous_data":null}},"previous_data":{before}}}"#),
+    ] {
+        let event = Event::from_event("order.updated", data.as_bytes()).unwrap();
+        let read: Before = event.data.previous_data_as().unwrap();
+        assert_eq!(read.total_amount.as_str(), "12345678901234567.89", "{data}");
+        assert_eq!(read.tax.as_str(), "0.1000000000000000055", "{data}");
+        let prices: Vec<_> = read.lines.iter().map(|line| line.price.as_str()).collect();
+        assert_eq!(prices, ["1e400", "2.50"], "{data}");
+        assert_eq!(serde_json::Value::Object(read.rest), json!({"new": {"a": [7]}}), "{data}");
+        assert!(event.extra.is_empty() && event.data.extra.is_empty(), "{event:?}");
+    }
+
+    // The one beside `data` does not replace the one in it.
+    let both = br#"{"data":{"previous_data":{"total":0.10}},"previous_data":{"total":0.20}}"#;
+    let both = Event::from_event("order.updated", both).unwrap();
+    assert_eq!(both.data.previous_data, json!({"total": 0.1}));
+    let total: std::collections::HashMap<String, Decimal> = both.data.previous_data_as().unwrap();
+    assert_eq!(total["total"].as_str(), "0.10");
+
+    let none = Event::from_event("order.created", b"{}").unwrap();
+    assert_eq!(none.data.previous_data_as::<Option<u8>>().unwrap(), None);
+    let error = both.data.previous_data_as::<Vec<u8>>().unwrap_err();
+    assert!(error.to_string().contains("sequence"), "{error}");
+}
+
 #[test]
 fn whatever_is_missing_or_new() {
     let event = Event::from_event("order.created", b"{}").unwrap();
