@@ -243,6 +243,10 @@ impl Feeding {
     /// Claims what is due as far as slots are free.
     async fn claim(&mut self) {
         self.looked_at = self.core.clock.monotonic();
+        let now = clock::instant();
+        for lane in &mut self.lanes {
+            lane.gathering = lane.gathering.and_then(|gathering| gathering.going_on(now));
+        }
         let lanes = self.lanes.len();
         let first = self.first;
         // Slots that are freed after their route's were filled gather for the next pass: a claim for each would keep
@@ -282,9 +286,7 @@ impl Feeding {
                 return Ok(Go::NoFurther);
             }
             let asks = self.asks(lane, &*demand, filled);
-            let gathering =
-                self.lanes[lane].gathering.and_then(|gathering| gathering.going_on(clock::instant()));
-            self.lanes[lane].gathering = gathering;
+            let gathering = self.lanes[lane].gathering;
             if asks.iter().all(|ask| gathering.is_some_and(|gathering| gathering.holds(ask.free))) {
                 return Ok(Go::On);
             }
