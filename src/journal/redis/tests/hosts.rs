@@ -4,12 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::{join, join_all};
 
-use super::{Shared, open, options};
+use super::{DAY, PATIENCE, Shared, open, options};
 use crate::{
     clock::{Clock, ManualClock, Timestamp},
     journal::{
         Accepted, JobState, Lease, Outcome, Shared as _, Store,
         conformance::{LEASE, START, Workers, World, event, sent},
+        redis::RedisOptions,
     },
 };
 
@@ -67,6 +68,37 @@ async fn leases_of_another_host_are_taken_over_after_a_full_lease_of_contact() {
     let mut workers = Workers::start(&other, &[("a", 1)]);
     let again = workers.next().await;
     assert_eq!((again.lease.delivery, again.attempt, again.crashes), (job.lease.delivery, 2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_host_gives_back_another_one_begins_at_once() {
+    let server = super::Server::start(&[]);
+    let world = World::<Shared<1>>::new().await;
+    let options = || RedisOptions { lease: DAY, ..options(&server, 1) };
+    let (one, two) = (open(options(), &world.clock, "one").await, open(options(), &world.clock, "two").await);
+    let at_once = Outcome::Retry { after: Duration::ZERO, error: "once more".into() };
+    for outcome in [Outcome::Released, at_once] {
+        one.accept(world.prepare(&sent("{}"))).await.unwrap();
+        let job = one.claims(super::Slots::new(&[("a", 1)])).recv().await.unwrap();
+        let mut others = two.claims(super::Slots::new(&[("a", 1)]));
+        two.pass().await;
+        while server.command(&["PUBSUB", "NUMSUB", "doorbell:wake"]) != subscribed(2) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The shutdown of a worker: it claims nothing more.
+        let id = job.lease.delivery;
+        one.settle(job.lease, outcome).await.unwrap();
+        let again = tokio::time::timeout(PATIENCE, others.recv()).await.expect("it is told").unwrap();
+        assert_eq!(again.lease.delivery, id);
+        two.settle(again.lease, Outcome::Done).await.unwrap();
+    }
+    assert_eq!(states(&one).await, [0, 0, 0, 2, 0, 0]);
+}
+
+/// How Redis says that so many listen to what becomes ready.
+fn subscribed(hosts: i64) -> redis::Value {
+    let channel = redis::Value::BulkString(b"doorbell:wake".to_vec());
+    redis::Value::Array(vec![channel, redis::Value::Int(hosts)])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -188,6 +220,11 @@ async fn a_batch_that_is_offered_again_changes_nothing() {
     assert_eq!(copies, again.histories);
 }
 
+/// When a job is due that was to be tried again so long after the beginning, as scores are written.
+fn due(later: Duration) -> String {
+    START.plus(later).as_millis().to_string()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_jobs_that_are_due_at_once_drain() {
     let world = World::<Shared<4>>::new().await;
@@ -197,15 +234,31 @@ async fn a_hundred_thousand_jobs_that_are_due_at_once_drain() {
         world.add(&sent("{}").events(events.clone())).await;
     }
     let mut workers = Workers::start(&world, &[("a", 2_000)]);
-    let mut ran = 0;
-    while ran < many {
-        let jobs = workers.all(&world).await;
-        assert!(!jobs.is_empty(), "{ran} of {many} ran");
-        ran += jobs.len();
-        let freed = jobs.len();
-        let settled = jobs.into_iter().map(|job| world.store().settle(job.lease, Outcome::Done));
-        assert!(join_all(settled).await.iter().all(Result::is_ok));
-        workers.free(&world, "a", freed);
-    }
+    let mut run_all = async |outcome: Outcome| {
+        let mut ran = 0;
+        while ran < many {
+            let jobs = workers.all(&world).await;
+            assert!(!jobs.is_empty(), "{ran} of {many} ran");
+            ran += jobs.len();
+            let freed = jobs.len();
+            let settled = jobs.into_iter().map(|job| world.store().settle(job.lease, outcome.clone()));
+            assert!(join_all(settled).await.iter().all(Result::is_ok));
+            workers.free(&world, "a", freed);
+        }
+    };
+    // As after an outage of their target: all of them fail, and are to be tried again at the same moment.
+    let later = Duration::from_secs(60);
+    run_all(Outcome::Retry { after: later, error: "away".into() }).await;
+    assert_eq!(world.jobs_by_state().await, [0, 0, many as u64, 0, 0, 0]);
+    let due_in = |lane: u32| {
+        let ready = format!("{{doorbell:{lane}}}:ready:a");
+        match world.fixture.server.command(&["ZCOUNT", &ready, &due(later), &due(later)]) {
+            redis::Value::Int(jobs) => usize::try_from(jobs).unwrap(),
+            answer => panic!("{answer:?}"),
+        }
+    };
+    assert_eq!((0..4).map(due_in).sum::<usize>(), many, "all of them are due at one moment");
+    world.pass(later).await;
+    run_all(Outcome::Done).await;
     assert_eq!(world.jobs_by_state().await, [0, 0, 0, many as u64, 0, 0]);
 }
