@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     delivery::JobId,
-    journal::{DeliveryRecord, Discarded},
+    journal::{DeliveryRecord, Discarded, Health, QueueState},
 };
 
 /// `GET /api/deliveries`
@@ -22,7 +22,14 @@ pub(super) async fn deliveries(
     Params(params): Params<ListParams>,
 ) -> Result<Json<DeliveriesPage>, Problem> {
     let page = context.store.deliveries(params.filter()?).await?;
-    Ok(Json(DeliveriesPage { deliveries: page.items, next: page.next }))
+    Ok(Json(DeliveriesPage { deliveries: page.items, next: page.next, warning: missing(&context) }))
+}
+
+/// Why a page may lack something: what only the shared queue has is not shown while that does not answer.
+fn missing(context: &AdminContext) -> Option<String> {
+    let Health { trouble, warning } = context.store.health();
+    let why = trouble.or(warning).filter(|_| context.store.relay().queue == QueueState::Down)?;
+    Some(format!("what is in Redis alone may be missing here ({why})"))
 }
 
 /// `GET /api/deliveries/{id}`
@@ -72,7 +79,7 @@ pub(super) async fn jobs(
     Params(params): Params<ListParams>,
 ) -> Result<Json<JobsPage>, Problem> {
     let page = context.store.jobs(params.filter()?).await?;
-    Ok(Json(JobsPage { jobs: page.items, next: page.next }))
+    Ok(Json(JobsPage { jobs: page.items, next: page.next, warning: missing(&context) }))
 }
 
 /// `POST /api/jobs/{id}/discard`

@@ -10,6 +10,9 @@ pub(crate) struct DeliveriesPage {
     pub(crate) deliveries: Vec<DeliverySummary>,
     /// The cursor of the next page; `None` if there is none.
     pub(crate) next: Option<String>,
+    /// Why more may be missing, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) warning: Option<String>,
 }
 
 /// One page of jobs, those of the newest deliveries first.
@@ -18,6 +21,9 @@ pub(crate) struct JobsPage {
     pub(crate) jobs: Vec<JobRecord>,
     /// The cursor of the next page; `None` if there is none.
     pub(crate) next: Option<String>,
+    /// Why more may be missing, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) warning: Option<String>,
 }
 
 /// All of one delivery. Its payload is masked.

@@ -5,7 +5,10 @@ use std::{str::FromStr, time::Duration};
 use clap::Args;
 use serde_json::Value;
 
-use super::client::{Api, ApiError};
+use super::{
+    client::{Api, ApiError},
+    print::harmless,
+};
 use crate::{
     clock::{Clock, SystemClock, Timestamp},
     journal::ItemState,
@@ -101,7 +104,12 @@ pub(super) async fn gather(
         gathered.extend(found);
         cursor = page["next"].as_str().map(str::to_owned);
         if cursor.is_none() || gathered.len() >= limit {
-            return Ok(serde_json::json!({ items: gathered, "next": cursor }));
+            let mut all = serde_json::json!({ items: gathered, "next": cursor });
+            if let Value::String(warning) = page["warning"].take() {
+                eprintln!("doorbell: {}", harmless(&warning));
+                all["warning"] = warning.into();
+            }
+            return Ok(all);
         }
     }
 }

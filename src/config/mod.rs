@@ -54,6 +54,43 @@ use crate::provider::Mask;
 const ALWAYS_MASKED: [&str; 1] = ["access_token"];
 
 /// A whole configuration, every value of it checked.
+///
+/// ```
+/// use doorbell::config::{Config, Level};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let file = folder.path().join("doorbell.toml");
+/// # std::fs::write(&file, r#"
+/// #     [ingress]
+/// #     public_url = "https://hooks.example.com"
+/// #     [[source]]
+/// #     name = "erp"
+/// #     provider = "kladana"
+/// #     path_secret = "0f1e2d3c4b5a69788796a5b4"
+/// #     [[route]]
+/// #     name = "log"
+/// #     source = "erp"
+/// #     events = ["*"]
+/// #     target = { log = {} }
+/// # "#)?;
+/// let config = Config::load(&file)?;
+/// let base = config.ingress.base_url(config.ingress.listen);
+/// for source in &config.sources {
+///     // It may hold a secret: for the operator, not for a log.
+///     assert_eq!(source.url(&base), "https://hooks.example.com/in/erp/0f1e2d3c4b5a69788796a5b4");
+/// }
+/// for finding in config.check().findings.iter().filter(|finding| finding.level == Level::Warning) {
+///     println!("{}: {}", finding.subject, finding.text);
+/// }
+///
+/// let error = Config::load(&folder.path().join("doorbel.toml")).unwrap_err();
+/// assert!(error.to_string().contains("`doorbell init` writes one"), "{error}");
+///
+/// // What `doorbell init` writes, and what holds where there is no file.
+/// assert!(Config::example().contains("[[source]]"));
+/// assert_eq!(Config::embedded_default(folder.path())?.sources.len(), 4);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {

@@ -10,9 +10,10 @@ use super::{
     sources::SourceConfig,
     value::show_duration,
 };
+use crate::source::gives_up_first;
 #[cfg(feature = "redis")]
 use crate::{
-    journal::{AckWhen, REDIS_URL, RedisUrl},
+    journal::{REDIS_URL, RedisUrl},
     receiver::RedisQueue,
 };
 
@@ -37,17 +38,14 @@ impl QueueConfig {
     /// Complains about a wait for Redis that a sender would not wait for.
     pub(super) fn check_deadlines(&self, table: &Table<'_, '_>, sources: &[SourceConfig]) {
         let Some(wait) = self.ack_wait() else { return };
-        let deadline = |source: &&SourceConfig| source.source.deadline;
-        if let Some(source) =
-            sources.iter().min_by_key(deadline).filter(|source| source.source.deadline <= wait)
-        {
-            let (wait, deadline) = (show_duration(wait), show_duration(source.source.deadline));
+        let sources = sources.iter().map(|source| (&source.name, &source.source));
+        if let Some((name, deadline)) = gives_up_first(sources, wait) {
+            let (wait, deadline) = (show_duration(wait), show_duration(deadline));
             table.problem(
                 "ack_timeout",
                 format!(
-                    "{wait} is longer than the sender of the source {:?} waits for its reply ({deadline}); expected less, \
-                     such as \"300ms\"",
-                    source.name
+                    "{wait} is no shorter than the sender of the source {name:?} waits for its reply ({deadline}); expected \
+                     less, such as \"300ms\""
                 ),
             );
         }
@@ -58,10 +56,7 @@ impl QueueConfig {
         match self {
             Self::Embedded => None,
             #[cfg(feature = "redis")]
-            Self::Redis(queue) => match queue.ack {
-                AckWhen::Journal => None,
-                AckWhen::Both { timeout } => Some(timeout),
-            },
+            Self::Redis(queue) => queue.ack.wait(),
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 use reqwest::Url;
 
 use super::{entry::Zero, reader::Table, secrets::secrets, value::show_duration};
-use crate::provider::Secret;
+use crate::{journal::Retention, provider::Secret};
 
 /// `[ingress]`: where deliveries come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,8 +212,10 @@ impl JournalConfig {
 
     /// Complains about deliveries that would be forgotten while they may still be offered to Redis again.
     pub(super) fn check_keep(&self, table: &Table<'_, '_>) {
-        for (key, retention) in [("retention", self.retention), ("retention_failed", self.retention_failed)] {
-            if let Some(time) = retention.filter(|time| *time < self.keep) {
+        let retention = Retention { done: self.retention, failed: self.retention_failed };
+        let short = retention.shorter_than(self.keep);
+        for (key, time) in [("retention", short.done), ("retention_failed", short.failed)] {
+            if let Some(time) = time {
                 let (time, keep) = (show_duration(time), show_duration(self.keep));
                 table.problem(
                     key,

@@ -7,6 +7,7 @@ pub(super) use crate::suggest::{list, near};
 
 /// How many may happen in a span of time: `100/s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rate {
     /// How many; from 1 to a million.
     pub count: u32,

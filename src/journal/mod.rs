@@ -41,7 +41,7 @@ pub(crate) use self::redis::{Redis, RedisOptions, StreamLimit, Streams};
 #[cfg(feature = "redis")]
 pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
 #[cfg(all(feature = "redis", feature = "cli"))]
-pub(crate) use self::relay::{Drained, drain as drain_journals};
+pub(crate) use self::relay::{Drained, Looking, drain as drain_journals};
 #[cfg(feature = "redis")]
 pub(crate) use self::sqlite::Outbox;
 pub(crate) use self::sqlite::{Sqlite, SqliteOptions};
@@ -127,8 +127,12 @@ pub(crate) trait Shared: Store {
     /// nowhere. An empty batch touches every lane: it only asks which copy of the data is there.
     async fn take_in(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError>;
 
-    /// The same without waiting until it is as safe as was asked for.
-    async fn take_in_early(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError>;
+    /// Whether more was asked for than that the queue has what it took in. Then it counts as moved when
+    /// [`make_safe`](Self::make_safe) says so.
+    fn has_to_be_safe(&self) -> bool;
+
+    /// Waits until everything that was taken in before is as safe as was asked for, or that does not come in time.
+    async fn make_safe(&self) -> Result<Safe, StoreError>;
 }
 
 /// What became of a batch.
@@ -138,6 +142,13 @@ pub(crate) struct TakenIn {
     pub(crate) answers: Vec<Result<Accepted, StoreError>>,
     /// Which copy of the data took it: for each lane that was touched, the replication id of its server. When a lane's
     /// id is another than last time, writes that were confirmed before may be lost.
+    pub(crate) histories: Vec<(u32, String)>,
+}
+
+/// How safe it is what was taken in.
+#[derive(Debug, Clone)]
+pub(crate) struct Safe {
+    /// Which copy of the data says so, as in [`TakenIn::histories`].
     pub(crate) histories: Vec<(u32, String)>,
     /// In what it is less safe than was asked for: its jobs run, but a copy of the data that takes this one's place may
     /// lack it.
@@ -279,6 +290,16 @@ pub(crate) struct Retention {
     pub(crate) done: Option<Duration>,
     /// Those with a dead job or an unrouted event, and quarantined ones.
     pub(crate) failed: Option<Duration>,
+}
+
+impl Retention {
+    /// Of these times those that are shorter than `keep`: what they forget may still be offered to Redis again, by journals
+    /// that keep what they moved so long, and would run once more.
+    #[cfg(any(feature = "redis", feature = "cli"))]
+    pub(crate) fn shorter_than(self, keep: Duration) -> Self {
+        let short = |time: &Duration| *time < keep;
+        Self { done: self.done.filter(short), failed: self.failed.filter(short) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

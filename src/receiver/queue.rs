@@ -150,7 +150,8 @@ impl RedisQueue {
     }
 
     /// Acknowledges when Redis has a delivery too, if that takes no longer than this; what a lost disk can cost is
-    /// narrowed. A Redis that is away delays nothing.
+    /// narrowed. A Redis that is away delays nothing. No receiver is built with a time for which one of its senders would
+    /// not wait.
     #[must_use]
     pub fn ack_both(mut self, timeout: Duration) -> Self {
         self.ack = AckWhen::Both { timeout };
@@ -164,7 +165,8 @@ impl RedisQueue {
     }
 
     /// For how long the journal keeps what was moved, to offer it again to a Redis that has lost writes; less long while
-    /// the journal is nearly full. An hour where nothing is said.
+    /// the journal is nearly full. An hour where nothing is said. No receiver is built that [retains](super::Builder::retention)
+    /// deliveries for less: what is offered again must still be recognised.
     #[must_use]
     pub fn keep(mut self, keep: Duration) -> Self {
         self.keep = keep;

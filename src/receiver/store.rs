@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::RedisQueue;
 use super::{BuildError, Queue, Settings};
 #[cfg(all(feature = "redis", feature = "cli"))]
-use crate::journal::{Drained, drain_journals};
+use crate::journal::{Drained, Looking, drain_journals};
 #[cfg(feature = "redis")]
 use crate::journal::{LateDuplicate, OnDuplicate, Outbox, Redis, RelayOptions, Relayed};
 use crate::{
@@ -94,6 +94,8 @@ pub(super) async fn open(settings: &Settings, metrics: &Metrics, live: &Live) ->
         }
         #[cfg(feature = "redis")]
         Queue::Redis(queue) if settings.takes_in => relayed(settings, queue, metrics, live).await,
+        #[cfg(all(feature = "redis", feature = "cli"))]
+        Queue::Redis(queue) if !settings.runs_jobs => looking(settings, queue).await,
         #[cfg(feature = "redis")]
         Queue::Redis(queue) => {
             // Nothing tells one worker's host from another's but the process itself.
@@ -144,6 +146,15 @@ async fn relayed(
         on_duplicate(metrics, live),
     ));
     Ok(Opened { store: relay.clone(), last_seq, relay: Some(relay), redis: Some(redis) })
+}
+
+/// For whoever only looks: the shared queue, and what waits for it on this host while no service moves it.
+#[cfg(all(feature = "redis", feature = "cli"))]
+async fn looking(settings: &Settings, queue: &RedisQueue) -> Result<Opened, BuildError> {
+    let redis = shared(settings, queue, &random_host()?).await?;
+    let (shared, journal, clock) = (redis.clone(), journal_options(settings), settings.clock.clone());
+    let store = Arc::new(blocking(move || Looking::open(shared, &journal, &clock)).await?);
+    Ok(Opened { store, last_seq: 0, relay: None, redis: Some(redis) })
 }
 
 /// Moves what the data folder's journals hold to the shared queue, until nothing is left or the time is over.

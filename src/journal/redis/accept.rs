@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock,
     delivery::DeliveryId,
-    journal::{Accepted, NewDelivery, StoreError, TakenIn},
+    journal::{Accepted, NewDelivery, Safe, StoreError, TakenIn},
 };
 
 static ACCEPT: LazyLock<Script> = script!("accept");
@@ -82,13 +82,11 @@ pub(super) async fn accept_gathered(
     }
 }
 
-/// Stores a batch of any size. All lanes at the same time, each in the batch's order. `wait`: until it is as safe as the
-/// options say.
+/// Stores a batch of any size. All lanes at the same time, each in the batch's order.
 pub(super) async fn take_in(
     core: &Core,
     feeder: &Feeder,
     batch: &[NewDelivery],
-    wait: bool,
 ) -> Result<TakenIn, StoreError> {
     let prepared: Vec<_> = batch.iter().map(|new| Prepared::new(new, core.lanes())).collect();
     let mut by_lane: Vec<Vec<usize>> = vec![Vec::new(); core.options.lanes as usize];
@@ -99,23 +97,21 @@ pub(super) async fn take_in(
     let prepared = &prepared;
     let lanes = touched.map(|(lane, places)| async move {
         let mut answers = Vec::with_capacity(places.len());
-        let (mut history, mut short) = (String::new(), None);
+        let mut history = None;
         for piece in pieces(&places, |place| prepared[*place].weight()) {
             let deliveries: Vec<_> = piece.iter().map(|place| &prepared[*place]).collect();
-            let stored = store(core, feeder, lane, &deliveries, Way::Relayed { wait }).await?;
+            let stored = store(core, feeder, lane, &deliveries, Way::Relayed).await?;
             answers.extend(stored.answers);
-            history = stored.history;
-            // What was written later on the same server is safe only if all before it is.
-            short = stored.short;
+            // The first one's: if the server changes between two pieces, the next answer tells of it.
+            history.get_or_insert(stored.history);
         }
-        Ok::<_, LinkError>((lane, places, Stored { answers, history, short }))
+        Ok::<_, LinkError>((lane, places, Stored { answers, history: history.unwrap_or_default() }))
     });
-    let mut taken = TakenIn { answers: Vec::new(), histories: Vec::new(), short: None };
+    let mut taken = TakenIn { answers: Vec::new(), histories: Vec::new() };
     let mut answers = vec![None; batch.len()];
     for stored in futures_util::future::join_all(lanes).await {
         let (lane, places, stored) = stored?;
         taken.histories.push((lane, stored.history));
-        taken.short = taken.short.or(stored.short);
         for (place, answer) in places.into_iter().zip(stored.answers) {
             answers[place] = Some(answer);
         }
@@ -123,6 +119,22 @@ pub(super) async fn take_in(
     let missing = || StoreError::Unavailable("its lane gave no answer".into());
     taken.answers = answers.into_iter().map(|answer| answer.ok_or_else(missing)).collect();
     Ok(taken)
+}
+
+/// Waits until what was stored before is as safe as the options say.
+pub(super) async fn make_safe(core: &Core) -> Result<Safe, StoreError> {
+    let mut safe = Safe { histories: Vec::new(), short: None };
+    // A server whose last write is safe has made all before it safe, on whichever lane. They are asked one after the other:
+    // on a connection a wait holds up all that stands behind it.
+    for lane in 0..core.options.lanes_of_all_servers() {
+        let (answer, short) = core.run_safe(lane, &ACCEPT, &[b"2"]).await?;
+        safe.histories.push((lane, pop_history(&mut answer::list(answer)?)?));
+        safe.short = short;
+        if safe.short.is_some() {
+            break;
+        }
+    }
+    Ok(safe)
 }
 
 /// Cuts a lane's share into what one call takes; one empty piece if there is nothing.
@@ -145,8 +157,8 @@ fn pieces(places: &[usize], weigh: impl Fn(&usize) -> usize) -> Vec<&[usize]> {
 enum Way {
     /// Each by itself.
     Alone,
-    /// From a journal that is told whether they are safe, and on which copy of the data.
-    Relayed { wait: bool },
+    /// From a journal that is told on which copy of the data.
+    Relayed,
 }
 
 /// What became of a batch on one lane.
@@ -154,8 +166,6 @@ struct Stored {
     answers: Vec<Accepted>,
     /// The replication id of the server, if the batch was relayed.
     history: String,
-    /// In what it is less safe than was asked for.
-    short: Option<String>,
 }
 
 /// Stores these.
@@ -181,8 +191,7 @@ async fn store(
     let mut args: Vec<&[u8]> = Vec::with_capacity(1 + 8 * deliveries.len() + 3 * jobs.len());
     args.push(match way {
         Way::Alone => b"0",
-        Way::Relayed { wait: true } if core.options.wait_replicas > 0 || core.options.wait_aof => b"2",
-        Way::Relayed { .. } => b"1",
+        Way::Relayed => b"1",
     });
     for (new, [window, state, unrouted, count]) in deliveries.iter().zip(&texts) {
         let (key, kind): (&[u8], _) = match &new.dedupe {
@@ -195,18 +204,11 @@ async fn store(
             args.extend([event.as_bytes(), route.as_bytes(), id.as_bytes()]);
         }
     }
-    let (answer, short) = match way {
-        Way::Relayed { wait: true } => core.run_safe(lane, &ACCEPT, &args).await?,
-        Way::Relayed { wait: false } => {
-            (core.run(lane, &ACCEPT, &args).await?, Some("it was not waited for".into()))
-        }
-        Way::Alone => (core.run(lane, &ACCEPT, &args).await?, None),
-    };
-    let mut answers = answer::list(answer)?;
+    let mut answers = answer::list(core.run(lane, &ACCEPT, &args).await?)?;
     if !jobs.is_empty() {
         feeder.tell(Command::Lane(lane));
     }
-    let history = answers.pop().map(answer::text).transpose()?.unwrap_or_default();
+    let history = pop_history(&mut answers)?;
     if answers.len() != deliveries.len() {
         return Err(LinkError::Refused(format!(
             "{} answers came for {} deliveries",
@@ -224,5 +226,10 @@ async fn store(
             }
         })
     });
-    Ok(Stored { answers: accepted.collect::<Result<_, LinkError>>()?, history, short })
+    Ok(Stored { answers: accepted.collect::<Result<_, LinkError>>()?, history })
+}
+
+/// The replication id, which stands behind the answers.
+fn pop_history(answers: &mut Vec<redis::Value>) -> Result<String, LinkError> {
+    Ok(answers.pop().map(answer::text).transpose()?.unwrap_or_default())
 }

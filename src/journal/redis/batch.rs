@@ -1,18 +1,16 @@
 //! Calls that come at the same time go as one: while one is under way, the next gathers.
 
-use std::time::Duration;
-
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinSet,
+    task::{self, JoinSet},
+    time,
 };
+
+use super::gather;
 
 /// How many go at once, and of what weight, in bytes.
 pub(super) const MANY: usize = 512;
 pub(super) const HEAVY: usize = 1 << 20;
-
-/// For how long a batch is held back while none of the others comes that are expected.
-const HOLD: Duration = Duration::from_millis(2);
 
 /// One thing to be done, and who waits for it.
 pub(super) type Waiting<T, A> = (T, oneshot::Sender<A>);
@@ -42,23 +40,12 @@ impl<T: Send + 'static, A: Send + 'static> Batches<T, A> {
                 while let Some(first) = receiver.recv().await {
                     let mut weight = weigh(&first.0);
                     let mut batch = vec![first];
-                    // As long as others come in close succession, they go with it: each batch is a call, and an fsync.
-                    loop {
-                        let before = batch.len();
-                        tokio::task::yield_now().await;
-                        while batch.len() < MANY && weight < HEAVY {
-                            let Ok(next) = receiver.try_recv() else { break };
-                            weight += weigh(&next.0);
-                            batch.push(next);
+                    while batch.len() < MANY && weight < HEAVY {
+                        let mut next = next(&mut receiver).await;
+                        if next.is_none() && more_expected(&batch[0].0, batch.len()) {
+                            next = time::timeout(gather::LONGEST, receiver.recv()).await.ok().flatten();
                         }
-                        if batch.len() > before {
-                            continue;
-                        }
-                        let is_full = batch.len() >= MANY || weight >= HEAVY;
-                        if is_full || !more_expected(&batch[0].0, batch.len()) {
-                            break;
-                        }
-                        let Ok(Some(next)) = tokio::time::timeout(HOLD, receiver.recv()).await else { break };
+                        let Some(next) = next else { break };
                         weight += weigh(&next.0);
                         batch.push(next);
                     }
@@ -77,4 +64,13 @@ impl<T: Send + 'static, A: Send + 'static> Batches<T, A> {
         queue.send((thing, reply)).ok()?;
         answer.await.ok()
     }
+}
+
+/// What comes in close succession goes with the others: each batch is a call, and an fsync.
+async fn next<W>(receiver: &mut mpsc::UnboundedReceiver<W>) -> Option<W> {
+    if let Ok(next) = receiver.try_recv() {
+        return Some(next);
+    }
+    task::yield_now().await;
+    receiver.try_recv().ok()
 }

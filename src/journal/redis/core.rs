@@ -51,8 +51,8 @@ pub(crate) enum RedisOpenError {
 /// The link, who this process is, and that it fits the store's layout.
 pub(super) struct Core {
     pub(super) link: Link,
-    /// A connection of their own for batches that may have to wait for replicas or a disk.
-    batches: Link,
+    /// A connection of its own for what waits for replicas or a disk.
+    waits: Link,
     pub(super) options: RedisOptions,
     pub(super) clock: Arc<dyn Clock>,
     /// Who settles and renews: `<host>/<incarnation>`.
@@ -82,13 +82,13 @@ impl Core {
         }
         let new_link =
             || Link::new(&options.address).map_err(|error| RedisOpenError::Options(error.to_string()));
-        let (link, batches) = (new_link()?, new_link()?);
+        let (link, waits) = (new_link()?, new_link()?);
         let incarnation = getrandom::u64().map_err(|error| RedisOpenError::Options(error.to_string()))?;
         let host = hex::encode(host);
         let owner = format!("{host}/{incarnation:016x}");
         Ok(Self {
             link,
-            batches,
+            waits,
             recovered: (0..options.lanes).map(|_| OnceCell::new()).collect(),
             options,
             clock,
@@ -258,7 +258,7 @@ impl Core {
         let timeout = self.options.address.timeout;
         let now = self.made_up_now();
         let args = [&[now.as_bytes()], args].concat();
-        let answer = self.batches.run_waiting(lane, script, &args, wait_replicas, wait_aof, timeout).await;
+        let answer = self.waits.run_waiting(lane, script, &args, wait_replicas, wait_aof, timeout).await;
         let (answer, waited) = self.note(answer)?;
         Ok(match waited {
             Waited::Enough => (answer, None),

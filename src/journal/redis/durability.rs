@@ -21,7 +21,7 @@ use self::{
     told::{Told, pairs},
 };
 use super::{
-    Pauses, Redis, RedisOptions, Topology, answer,
+    Pauses, Redis, RedisOptions, answer,
     link::{Link, LinkError},
 };
 
@@ -125,7 +125,7 @@ fn finding(level: Severity, subject: impl Into<String>, text: impl Into<String>)
 /// Asks the server of every lane, each server once, and judges what they tell. The worst comes first.
 async fn survey(link: &Link, options: &RedisOptions) -> Result<Vec<RedisFinding>, LinkError> {
     let mut servers: Vec<(Vec<u32>, Told)> = Vec::new();
-    let lanes = if options.address.topology == Topology::Cluster { options.lanes } else { 1 };
+    let lanes = options.lanes_of_all_servers();
     let infos = join_all((0..lanes).map(|lane| text(link, lane, cmd("INFO")))).await;
     for (lane, info) in (0..).zip(infos) {
         let told = Told::new(&info?);

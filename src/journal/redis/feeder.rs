@@ -42,6 +42,15 @@ pub(super) enum Command {
     Pass(oneshot::Sender<()>),
 }
 
+impl From<Wake> for Command {
+    fn from(wake: Wake) -> Self {
+        match wake {
+            Wake::Lane(lane) => Self::Lane(lane),
+            Wake::Subscribed => Self::Anywhere,
+        }
+    }
+}
+
 /// Where to tell it.
 #[derive(Clone)]
 pub(super) struct Feeder(mpsc::UnboundedSender<Command>);
@@ -136,15 +145,16 @@ impl Feeding {
                     let Some(command) = command else { return };
                     self.hear(command);
                 }
-                wake = wakes.next() => self.hear(match wake {
-                    Wake::Lane(lane) => Command::Lane(lane),
-                    Wake::Subscribed => Command::Anywhere,
-                }),
+                wake = wakes.next() => self.hear(wake.into()),
                 Some(Ok((lane, pauses))) = self.probes.join_next() => self.come_back(lane, pauses),
                 () = wait => {}
             }
+            // All that has gathered meanwhile, so that one look is for all of it.
             while let Ok(command) = commands.try_recv() {
                 self.hear(command);
+            }
+            while let Some(wake) = wakes.try_next() {
+                self.hear(wake.into());
             }
             self.pass().await;
             #[cfg(test)]

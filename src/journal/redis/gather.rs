@@ -1,4 +1,4 @@
-//! When a claim is worth a call.
+//! When a claim, or an outcome, is worth a call.
 //!
 //! Where jobs end as soon as they begin, the slots of a claim are free again before the outcomes of the claim before are
 //! recorded. Whoever asked at once would ask in turns for nearly all slots and for the few others, for ever; half of the
@@ -6,8 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-/// For how long slots gather. Jobs that run for longer are not waited for.
-const LONGEST: Duration = Duration::from_millis(2);
+/// For how long what is few waits for more. Jobs that run for longer are not waited for.
+pub(super) const LONGEST: Duration = Duration::from_millis(2);
+
+/// How many of so many are enough for a call.
+pub(super) fn most(of: usize) -> usize {
+    of - of / 4
+}
 
 /// Slots gather after a claim that has filled them.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +25,7 @@ pub(super) struct Gathering {
 impl Gathering {
     /// After a claim that has filled so many slots of a route.
     pub(super) fn after(claimed: usize, now: Instant) -> Self {
-        Self { until: now + LONGEST, enough: claimed - claimed / 4 }
+        Self { until: now + LONGEST, enough: most(claimed) }
     }
 
     /// It, unless it is over.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -11,11 +11,20 @@ use std::{
 
 use crate::journal::Lease;
 
-/// How many tokens' numbers have been given out. One count for all stores of the process: a lease of one settles
-/// nothing in another.
-static TOKENS: AtomicU64 = AtomicU64::new(1);
+/// The number of the next token. One count for all stores of the process: a lease of one settles nothing in another. It
+/// begins anywhere: what is left of an attempt that has ended is its token, and an outcome that is told again must not
+/// find that of another process' attempt.
+static TOKENS: LazyLock<AtomicU64> =
+    LazyLock::new(|| AtomicU64::new(first_number(getrandom::u64().unwrap_or_default())));
 /// A token's lowest bits name its lane.
 const LANE_BITS: u32 = 8;
+/// Scripts count exactly up to here, so no token is larger.
+const LARGEST_TOKEN: u64 = 1 << 53;
+
+/// Where a process' count begins: in the lower half of the room, so that the other one is left for its lifetime.
+fn first_number(random: u64) -> u64 {
+    1 + random % (LARGEST_TOKEN >> (LANE_BITS + 1))
+}
 
 /// The number of the first of so many new tokens.
 pub(super) fn new_tokens(count: u64) -> u64 {
@@ -55,10 +64,10 @@ pub(super) struct Running(Mutex<RunningJobs>);
 struct RunningJobs {
     /// By token: the suspicion, and when the lease ends on the clock's monotonic scale.
     jobs: HashMap<u64, (Suspicion, Duration)>,
+    /// How many of them there are in each lane.
+    in_lane: HashMap<u32, usize>,
     /// How many of them are suspects.
     suspects: usize,
-    /// How many of them are in each lane that ever had one.
-    lanes: HashMap<u32, usize>,
     /// Those of which nothing was heard for long. They don't count, unless they turn out to run after all.
     silent: HashMap<u64, Suspicion>,
     /// A suspect waits until nothing else runs.
@@ -110,9 +119,9 @@ impl Running {
         self.lock().jobs.get(&token).is_some_and(|(_, lease_end)| *lease_end > until)
     }
 
-    /// Three quarters of the jobs in a lane.
-    pub(super) fn most_in(&self, lane: u32) -> usize {
-        self.lock().lanes.get(&lane).map_or(0, |jobs| jobs - jobs / 4)
+    /// How many jobs of a lane run.
+    pub(super) fn in_lane(&self, lane: u32) -> usize {
+        self.lock().in_lane.get(&lane).copied().unwrap_or_default()
     }
 
     /// Notes whether a suspect waits until nothing else runs; `true` if it has to wait still.
@@ -153,15 +162,15 @@ impl RunningJobs {
     fn begun(&mut self, token: u64, suspicion: Suspicion, until: Duration) {
         self.suspects += usize::from(suspicion != Suspicion::None);
         if self.jobs.insert(token, (suspicion, until)).is_none() {
-            *self.lanes.entry(lane_of_token(token)).or_default() += 1;
+            *self.in_lane.entry(lane_of_token(token)).or_default() += 1;
         }
     }
 
     fn remove(&mut self, token: u64) -> Option<Suspicion> {
         let (suspicion, _) = self.jobs.remove(&token)?;
         self.suspects -= usize::from(suspicion != Suspicion::None);
-        if let Some(jobs) = self.lanes.get_mut(&lane_of_token(token)) {
-            *jobs -= 1;
+        if let Some(running) = self.in_lane.get_mut(&lane_of_token(token)) {
+            *running -= 1;
         }
         Some(suspicion)
     }
@@ -330,6 +339,34 @@ mod tests {
         let latest = world.contact.latest(world.now());
         assert!(latest >= millis(world.passed) + world.ahead);
         assert!(latest < millis(world.passed) + world.ahead + 11_000);
+    }
+
+    #[test]
+    fn a_token_is_one_that_scripts_can_count_for_all_of_a_process_life() {
+        for random in [0, 1, u64::MAX / 2, u64::MAX] {
+            let first = first_number(random);
+            assert!(first > 0, "0 would be no number");
+            // A million a second for half a year.
+            let last = token(first + 1_000_000 * 3600 * 24 * 180, 255);
+            assert!(last < LARGEST_TOKEN, "{last}");
+        }
+        assert_ne!(first_number(7), first_number(8), "two processes begin apart");
+    }
+
+    #[test]
+    fn the_jobs_of_each_lane_are_counted() {
+        let running = Running::default();
+        for number in 1..=3 {
+            running.begun(token(number, 5), Suspicion::None, LEASE);
+        }
+        running.begun(token(4, 6), Suspicion::Suspect, LEASE);
+        running.ended(token(1, 5));
+        running.ended(token(1, 5));
+        assert_eq!([5, 6, 7].map(|lane| running.in_lane(lane)), [2, 1, 0]);
+        running.silence_before(2 * LEASE);
+        assert_eq!([5, 6].map(|lane| running.in_lane(lane)), [0, 0]);
+        running.extend(token(4, 6), 2 * LEASE);
+        assert_eq!(running.in_lane(6), 1);
     }
 
     #[test]

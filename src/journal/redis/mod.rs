@@ -89,19 +89,19 @@ pub(crate) struct Redis {
 
 impl Redis {
     /// Opens the store. `host` says which jobs an earlier process of this host left running: they are taken back at
-    /// once, so it must not have a second process at the same time. A Redis that is away is waited for by whatever
-    /// needs it.
+    /// once, so it must not have a second process at the same time. A Redis that is away, or does not answer at
+    /// once, is waited for by whatever needs it.
     pub(crate) async fn open(
         options: RedisOptions,
         clock: Arc<dyn Clock>,
         host: &str,
     ) -> Result<Self, RedisOpenError> {
-        Self::start(Core::new(options, clock, host, false)?).await
+        Self::start(Core::new(options, clock, host, false)?, AT_START).await
     }
 
-    async fn start(core: Core) -> Result<Self, RedisOpenError> {
+    /// Opens the store. After so long it goes on without an answer, and the first call on a lane asks again.
+    async fn start(core: Core, patience: Duration) -> Result<Self, RedisOpenError> {
         let core = Arc::new(core);
-        Box::pin(core.meet()).await?;
         let (feeder, commands) = Feeder::new();
         let mut tasks = JoinSet::new();
         let (for_accepts, for_settlements) = ((core.clone(), feeder.clone()), (core.clone(), feeder.clone()));
@@ -128,8 +128,17 @@ impl Redis {
         );
         let settlements = Arc::new(settlements);
         let mut feeding = Feeding::new(core.clone(), settlements.clone());
-        // From here on contact counts. If there is none, the task goes on trying.
-        Box::pin(feeding.look_after_leases()).await;
+        let meeting = async {
+            core.meet().await?;
+            // From here on contact counts. If there is none, the task goes on trying.
+            feeding.look_after_leases().await;
+            Ok(())
+        };
+        if let Ok(met) = tokio::time::timeout(patience, Box::pin(meeting)).await {
+            met?;
+        } else {
+            tracing::warn!("Redis does not answer; going on without it until it does");
+        }
         tasks.spawn(feeding.run(commands));
         Ok(Self { core, feeder, accepts, settlements, _tasks: tasks })
     }
@@ -144,6 +153,10 @@ impl Redis {
         Ok(self.core.run(lane, script, args).await?)
     }
 }
+
+/// For how long a start waits for Redis. A sender that is turned away meanwhile may never ask again, and one that hangs in
+/// the backlog has a second and a half; so what Redis has to say is heard at the start only if it says it at once.
+const AT_START: Duration = Duration::from_millis(200);
 
 static STATS: std::sync::LazyLock<Script> = script!("stats", no_writes);
 

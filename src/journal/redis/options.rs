@@ -124,6 +124,19 @@ impl RedisOptions {
             max_crashes: 5,
         }
     }
+
+    /// Of how many lanes, from the first one on, the servers have to be asked for each server to be asked.
+    pub(super) fn lanes_of_all_servers(&self) -> u32 {
+        match self.address.topology {
+            Topology::Cluster => self.lanes,
+            Topology::Single | Topology::Sentinel => 1,
+        }
+    }
+
+    /// Whether more is asked for than that Redis has what it took in.
+    pub(super) fn has_to_be_safe(&self) -> bool {
+        self.wait_replicas > 0 || self.wait_aof
+    }
 }
 
 /// Where one server is: `redis://[user][:password@]host[:port][/database]`, or `rediss://` for TLS. Prints without its

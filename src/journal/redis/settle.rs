@@ -9,6 +9,7 @@ use super::{
     batch::Waiting,
     core::Core,
     feeder::{Command, Feeder},
+    gather,
     lease::{job_key, lane_of_token},
     link::{LinkError, Script},
     script,
@@ -66,7 +67,8 @@ impl Settlement {
 pub(super) fn more_end_soon(core: &Core, settlement: &Settlement, ended: usize) -> bool {
     let token = settlement.lease.token;
     let quick_until = core.lease_end().saturating_sub(QUICK);
-    core.running.began_after(token, quick_until) && ended < core.running.most_in(lane_of_token(token))
+    let running = &core.running;
+    running.began_after(token, quick_until) && ended < gather::most(running.in_lane(lane_of_token(token)))
 }
 
 /// Records what has gathered for a lane, however long Redis is away, and answers each.
@@ -88,6 +90,8 @@ pub(super) async fn settle_gathered(
                 // Once no answer came, each of them may have been recorded.
                 repeated |= matches!(error, LinkError::Away(_));
                 pauses.note(&error, "outcomes are not recorded yet");
+                // Those that have come in behind these have freed slots, too, which other lanes can fill.
+                feeder.tell(Command::Wake);
                 pauses.pause().await;
             }
         }

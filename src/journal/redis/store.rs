@@ -14,8 +14,8 @@ use crate::{
     delivery::{DeliveryId, JobId},
     journal::{
         Accepted, ClaimedJob, DeliveryRecord, DeliverySummary, Demand, Discarded, Filter, Health, JobRecord,
-        Lease, NewDelivery, NewEvent, Outcome, Page, QueueState, RelayState, ReplayJobs, Retention, Shared,
-        Stats, Store, StoreError, Swept, TakenIn,
+        Lease, NewDelivery, NewEvent, Outcome, Page, QueueState, RelayState, ReplayJobs, Retention, Safe,
+        Shared, Stats, Store, StoreError, Swept, TakenIn,
     },
 };
 
@@ -117,10 +117,14 @@ impl Store for Redis {
 #[async_trait]
 impl Shared for Redis {
     async fn take_in(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
-        accept::take_in(&self.core, &self.feeder, &batch, true).await
+        accept::take_in(&self.core, &self.feeder, &batch).await
     }
 
-    async fn take_in_early(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
-        accept::take_in(&self.core, &self.feeder, &batch, false).await
+    fn has_to_be_safe(&self) -> bool {
+        self.core.options.has_to_be_safe()
+    }
+
+    async fn make_safe(&self) -> Result<Safe, StoreError> {
+        accept::make_safe(&self.core).await
     }
 }

@@ -13,8 +13,17 @@ pub(super) struct Marks {
     again: i64,
     /// Of which rows the last batch was.
     last: Part,
-    /// Whether what the queue takes in is less safe than was asked for. It runs then, and counts as moved when it is safe.
-    short: bool,
+    /// Whether what the queue takes in counts as moved only when it is known to be safe. It runs before.
+    has_to_be_safe: bool,
+    /// How often the queue was another copy of its data.
+    copies: u32,
+}
+
+/// What the queue has been offered at some time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    until: i64,
+    copy: u32,
 }
 
 /// Of which rows a batch is.
@@ -28,8 +37,8 @@ pub(super) enum Part {
 
 impl Marks {
     /// Goes on from what the file says. What the queue had and is not known to have now is offered again.
-    pub(super) fn new(once: i64, relayed: i64) -> Self {
-        Self { once, relayed, offered: relayed, again: once, last: Part::Again, short: false }
+    pub(super) fn new(once: i64, relayed: i64, has_to_be_safe: bool) -> Self {
+        Self { once, relayed, offered: relayed, again: once, last: Part::Again, has_to_be_safe, copies: 0 }
     }
 
     /// Of which rows the next batch is, where the outbox ends at `end`. What is new does not stand behind what is
@@ -64,30 +73,38 @@ impl Marks {
         if !is_again {
             (self.offered, self.again) = (self.once, self.once);
         }
-        if !self.short {
+        if !self.has_to_be_safe {
             self.relayed = self.offered;
         }
         was_again && !is_again
     }
 
-    /// What the queue takes in from now on is less safe than was asked for.
-    pub(super) fn less_safe(&mut self) {
-        self.short = true;
+    /// What was offered to this copy of the data until now.
+    pub(super) fn offered(&self) -> Extent {
+        Extent { until: self.offered, copy: self.copies }
     }
 
-    /// Whatever was offered to this copy of the data is as safe as was asked for: it was written before what is safe
-    /// now. `true`: it was not before.
-    pub(super) fn safe(&mut self) -> bool {
-        let was_short = std::mem::take(&mut self.short);
-        if was_short {
-            self.relayed = self.offered;
+    /// Whether the queue is still the copy of its data to which this was offered.
+    pub(super) fn is_there(&self, offered: Extent) -> bool {
+        offered.copy == self.copies
+    }
+
+    /// What was offered is as safe as was asked for, if it is still there.
+    pub(super) fn safe(&mut self, offered: Extent) {
+        if self.is_there(offered) {
+            self.relayed = self.relayed.max(offered.until);
         }
-        was_short
+    }
+
+    /// Whether the queue has rows that are not known to be as safe as was asked for.
+    pub(super) fn has_unsafe(&self) -> bool {
+        self.relayed < self.offered
     }
 
     /// The queue is another copy of its data: only the rows up to here are known to be in it.
     pub(super) fn set_back(&mut self, relayed: i64) {
         (self.relayed, self.offered, self.again) = (relayed, relayed, self.once);
+        self.copies += 1;
     }
 
     /// Up to where the rows are in the queue, or were once.
@@ -103,11 +120,6 @@ impl Marks {
     /// How many of those that the queue had are not known to be there now, or not safely.
     pub(super) fn unsure(&self) -> i64 {
         self.again - self.relayed
-    }
-
-    /// Whether what the queue takes in is less safe than was asked for.
-    pub(super) fn is_short(&self) -> bool {
-        self.short
     }
 
     /// Whether nothing is to be offered again, so that what is new is all there is.
@@ -134,7 +146,7 @@ mod tests {
 
     #[test]
     fn new_rows_are_offered_in_order_and_are_safe_when_confirmed() {
-        let mut marks = Marks::new(0, 0);
+        let mut marks = Marks::new(0, 0, false);
         assert_eq!(marks.next(0, false), None);
         assert_eq!(drain(&mut marks, 25, 10), [(Part::New, 0, 10), (Part::New, 10, 20), (Part::New, 20, 25)]);
         assert_eq!((marks.once(), marks.relayed(), marks.unsure()), (25, 25, 0));
@@ -143,7 +155,7 @@ mod tests {
 
     #[test]
     fn what_the_file_does_not_know_is_offered_again() {
-        let mut marks = Marks::new(8, 5);
+        let mut marks = Marks::new(8, 5, false);
         assert_eq!((marks.unsure(), marks.has_new_alone()), (3, false));
         assert_eq!(drain(&mut marks, 8, 10), [(Part::Again, 5, 8)]);
         assert_eq!((marks.relayed(), marks.unsure()), (8, 0));
@@ -151,7 +163,7 @@ mod tests {
 
     #[test]
     fn old_and_new_rows_take_turns() {
-        let mut marks = Marks::new(20, 20);
+        let mut marks = Marks::new(20, 20, false);
         marks.set_back(0);
         let expected =
             [(Part::New, 20, 30), (Part::Again, 0, 10), (Part::New, 30, 40), (Part::Again, 10, 20)];
@@ -161,7 +173,7 @@ mod tests {
 
     #[test]
     fn no_turn_is_taken_while_a_row_is_looked_for() {
-        let mut marks = Marks::new(20, 0);
+        let mut marks = Marks::new(20, 0, false);
         for part in [Part::New, Part::Again] {
             marks.begin(part, 40);
             assert_eq!(marks.next(40, true), Some(part));
@@ -171,7 +183,7 @@ mod tests {
 
     #[test]
     fn new_rows_are_not_safe_before_the_old_ones_are() {
-        let mut marks = Marks::new(20, 10);
+        let mut marks = Marks::new(20, 10, false);
         assert!(!marks.confirm(Part::New, 30));
         assert_eq!((marks.once(), marks.relayed()), (30, 10));
         assert!(!marks.confirm(Part::Again, 15), "not yet all of them");
@@ -182,24 +194,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_less_safe_moves_on_and_counts_when_it_is_safe() {
-        let mut marks = Marks::new(0, 0);
-        assert!(!marks.safe(), "it was all the time");
-        marks.less_safe();
+    fn what_has_to_be_safe_counts_when_it_is() {
+        let mut marks = Marks::new(0, 0, true);
+        assert!(!marks.has_unsafe());
         drain(&mut marks, 30, 10);
         assert_eq!((marks.once(), marks.relayed(), marks.unsure()), (30, 0, 30));
-        assert!(marks.is_short() && marks.safe() && !marks.is_short());
-        assert_eq!((marks.relayed(), marks.unsure()), (30, 0));
+        let offered = marks.offered();
+        drain(&mut marks, 50, 10);
+        marks.safe(offered);
+        assert_eq!((marks.once(), marks.relayed(), marks.unsure()), (50, 30, 20), "what came after is not");
+        assert!(marks.has_unsafe());
+        marks.safe(marks.offered());
+        assert_eq!((marks.relayed(), marks.unsure(), marks.has_unsafe()), (50, 0, false));
     }
 
     #[test]
     fn only_what_this_copy_was_offered_becomes_safe() {
-        let mut marks = Marks::new(30, 30);
-        marks.less_safe();
+        let mut marks = Marks::new(30, 30, true);
+        let before = marks.offered();
         marks.set_back(0);
+        marks.safe(before);
+        assert_eq!(marks.relayed(), 0, "another copy was asked");
         marks.confirm(Part::Again, 10);
         marks.confirm(Part::New, 40);
-        assert!(marks.safe());
+        marks.safe(marks.offered());
         assert_eq!((marks.once(), marks.relayed(), marks.unsure()), (40, 10, 20));
         assert_eq!(marks.next(40, false), Some(Part::Again));
     }

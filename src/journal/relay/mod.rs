@@ -8,18 +8,24 @@
 mod drain;
 mod kept;
 mod listing;
+#[cfg(all(feature = "redis", feature = "cli"))]
+mod looking;
 mod marks;
 mod offer;
 mod report;
+mod safety;
 mod slots;
 mod stop;
 mod store;
 mod task;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(all(feature = "redis", feature = "cli"))]
+pub(crate) use self::looking::Looking;
 pub(crate) use self::{
     drain::{Drained, drain},
     report::Moved,
@@ -34,6 +40,16 @@ pub(crate) enum AckWhen {
     Journal,
     /// When the queue has it too, as far as that takes no longer than this. A queue that is away delays nothing.
     Both { timeout: Duration },
+}
+
+impl AckWhen {
+    /// How long an acknowledgement may wait for the queue. `None`: it does not.
+    pub(crate) const fn wait(self) -> Option<Duration> {
+        match self {
+            Self::Journal => None,
+            Self::Both { timeout } => Some(timeout),
+        }
+    }
 }
 
 /// How a relay works.

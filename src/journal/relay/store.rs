@@ -15,9 +15,9 @@ use uuid::Uuid;
 
 use super::{
     AckWhen, OnDuplicate, RelayOptions,
-    listing::{self, Place},
     report::Reached,
     slots::{Context, Slot, Slots},
+    view::View,
 };
 use crate::{
     clock::Clock,
@@ -91,30 +91,9 @@ impl Relayed {
         self.slots.moved()
     }
 
-    /// Asks the slots in turn until one knows.
-    async fn ask<T, F>(&self, ask: impl Fn(Arc<Outbox>, i64) -> F) -> Result<Option<T>, StoreError>
-    where
-        F: Future<Output = Result<Option<T>, StoreError>>,
-    {
-        for slot in self.slots.all() {
-            let beyond = slot.report.once();
-            if let Some(found) = ask(slot.outbox.clone(), beyond).await? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// The queue's answer if it has one; otherwise what is held here, and only then the queue's error.
-async fn or_held<T>(
-    shared: Result<Option<T>, StoreError>,
-    held: impl Future<Output = Result<Option<T>, StoreError>>,
-) -> Result<Option<T>, StoreError> {
-    match shared {
-        Ok(Some(found)) => Ok(Some(found)),
-        Ok(None) => held.await,
-        Err(error) => held.await?.map(Some).ok_or(error),
+    /// What is in the queue, or still held here.
+    fn view(&self) -> View {
+        View::new(self.shared.clone(), self.slots.all())
     }
 }
 
@@ -151,45 +130,23 @@ impl Store for Relayed {
     }
 
     async fn deliveries(&self, filter: Filter) -> Result<Page<DeliverySummary>, StoreError> {
-        let place = Place::parse(filter.cursor.as_deref())?;
-        let held = listing::held(&self.slots.all(), &filter, &place).await?;
-        let held = held.into_iter().map(|summary| (summary.id, summary)).collect();
-        let shared = |filter| async move {
-            let page = self.shared.deliveries(filter).await?;
-            Ok((page.items.into_iter().map(|summary| (summary.id, summary)).collect(), page.next))
-        };
-        listing::merge(&filter, place, held, shared).await
+        self.view().deliveries(filter).await
     }
 
     async fn jobs(&self, filter: Filter) -> Result<Page<JobRecord>, StoreError> {
-        let place = Place::parse(filter.cursor.as_deref())?;
-        let held = listing::held(&self.slots.all(), &filter, &place).await?;
-        let held = held.into_iter().flat_map(|summary| listing::jobs_of(summary, &filter)).collect();
-        let shared = |filter| async move {
-            let page = self.shared.jobs(filter).await?;
-            Ok((page.items.into_iter().map(|job| (job.delivery_id, job)).collect(), page.next))
-        };
-        listing::merge(&filter, place, held, shared).await
+        self.view().jobs(filter).await
     }
 
     async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
-        let held = self.ask(|outbox, beyond| async move { outbox.delivery(beyond, id).await });
-        or_held(self.shared.delivery(id).await, held).await
+        self.view().delivery(id).await
     }
 
     async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
-        let held = self.ask(|outbox, beyond| async move {
-            let Some(delivery) = outbox.locate(beyond, id.into()).await? else { return Ok(None) };
-            let record = outbox.delivery(beyond, delivery).await?;
-            let jobs = record.into_iter().flat_map(|record| record.summary.jobs);
-            Ok(jobs.into_iter().find(|job| job.id == id))
-        });
-        or_held(self.shared.job(id).await, held).await
+        self.view().job(id).await
     }
 
     async fn locate(&self, id: Uuid) -> Result<Option<DeliveryId>, StoreError> {
-        let held = self.ask(|outbox, beyond| async move { outbox.locate(beyond, id).await });
-        or_held(self.shared.locate(id).await, held).await
+        self.view().locate(id).await
     }
 
     async fn replay(&self, delivery: DeliveryId, which: ReplayJobs) -> Result<usize, StoreError> {

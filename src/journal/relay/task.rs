@@ -1,23 +1,27 @@
 //! One relay: moves the rows of one outbox, in the order in which they were acknowledged.
 
+mod tidy;
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::tidy::Unsaved;
 use super::{
     AckWhen, LateDuplicate, OnDuplicate, RelayOptions,
     kept::Kept,
-    marks::{Marks, Part},
+    marks::{Extent, Marks, Part},
     offer::{Fate, Offered, fates, offer},
     report::{Moved, Report},
+    safety::{Answer, Safety},
     stop::{Stop, over, stopped, told},
 };
 use crate::{
     clock::{self, Clock, Timestamp},
     journal::{
-        NewDelivery, Shared, StoreError, TakenIn,
+        NewDelivery, Safe, Shared, StoreError, TakenIn,
         sqlite::{Limits, Outbox, Progress},
     },
 };
@@ -39,8 +43,9 @@ pub(super) struct Relay {
     marks: Marks,
     /// The same: which copy of its data the queue has, by lane.
     histories: BTreeMap<u32, String>,
-    /// When to ask whether what is less safe than was asked for has become safe.
-    next_try: Instant,
+    safety: Safety,
+    /// Whether what the queue has was found to be less safe than was asked for.
+    is_short: bool,
     kept: Kept,
     /// Whether rows were deleted before their time, and none was kept to its end since.
     keeps_less: bool,
@@ -53,21 +58,6 @@ pub(super) struct Relay {
     next_ask: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Unsaved {
-    progress: bool,
-    /// Whether to write down for how long rows were kept, too.
-    watch: bool,
-    duplicates: Vec<i64>,
-    refused: Vec<(i64, String)>,
-}
-
-impl Unsaved {
-    fn is_some(&self) -> bool {
-        self.progress || self.watch || !self.duplicates.is_empty() || !self.refused.is_empty()
-    }
-}
-
 impl Relay {
     pub(super) fn new(
         outbox: Arc<Outbox>,
@@ -78,14 +68,15 @@ impl Relay {
         ends_when_empty: bool,
     ) -> Self {
         let Progress { relayed, once, histories } = outbox.progress().clone();
-        let marks = Marks::new(once, relayed);
+        let marks = Marks::new(once, relayed, shared.has_to_be_safe());
         Self {
             report: Arc::new(Report::new(marks.once(), marks.unsure())),
             kept: Kept::new(options.keep, outbox.watch(), relayed, clock.monotonic()),
             keeps_less: false,
             marks,
             histories,
-            next_try: clock::instant(),
+            safety: Safety::new(shared.clone()),
+            is_short: false,
             outbox,
             shared,
             clock,
@@ -108,16 +99,22 @@ impl Relay {
     pub(super) async fn run(mut self, mut stop: Stop) {
         let mut posted = self.outbox.posted();
         loop {
+            if let Some(answer) = self.safety.take_answer() {
+                self.heed(answer).await;
+            }
+            let now = clock::instant();
+            if self.marks.has_unsafe() && self.safety.next().is_some_and(|next| next <= now) {
+                self.safety.ask(self.marks.offered());
+            }
             let give_up_at = *stop.borrow();
             let next = self.next_part(*posted.borrow_and_update());
-            match give_up_at {
-                Some(at) if next.is_none() || clock::instant() >= at => break,
-                _ => {}
+            // What is not known to be safe would be offered again by the next process.
+            let is_done = next.is_none() && (self.is_short || !self.marks.has_unsafe());
+            if give_up_at.is_some_and(|at| is_done || now >= at) {
+                break;
             }
             let (mut went_well, before) = (true, self.marks.once());
-            if self.marks.is_short() && self.next_try <= clock::instant() {
-                went_well = self.ask(&mut stop).await;
-            } else if let Some(part) = next {
+            if let Some(part) = next {
                 went_well = self.move_some(part, &mut stop).await;
             } else if !self.report.is_asked() || self.next_ask <= clock::instant() {
                 went_well = self.ask(&mut stop).await;
@@ -135,11 +132,14 @@ impl Relay {
                 }
             }
             let has_more = self.next_part(self.outbox.end()).is_some() || !self.report.is_asked();
-            let wait = match (went_well, has_more) {
+            let mut wait = match (went_well, has_more) {
                 (true, true) => continue,
                 (true, false) => self.next_tidy.min(self.next_ask),
                 (false, _) => clock::instant() + self.back_off(),
             };
+            if self.marks.has_unsafe() {
+                wait = self.safety.next().map_or(wait, |next| wait.min(next));
+            }
             let moved_on = async {
                 if went_well {
                     // An error means that the outbox is closed; then there is nothing to wait for but the end.
@@ -150,11 +150,15 @@ impl Relay {
                     std::future::pending::<()>().await;
                 }
             };
-            tokio::select! {
-                () = moved_on => {}
-                () = tokio::time::sleep_until(wait.into()) => {}
-                () = told(&mut stop, give_up_at) => {}
+            let answer = tokio::select! {
+                () = moved_on => None,
+                answer = self.safety.answer() => Some(answer),
+                () = tokio::time::sleep_until(wait.into()) => None,
+                () = told(&mut stop, give_up_at) => None,
                 () = over(give_up_at) => break,
+            };
+            if let Some(answer) = answer {
+                self.heed(answer).await;
             }
         }
         self.unsaved.watch = true;
@@ -196,8 +200,7 @@ impl Relay {
         };
         self.tell(part, Some(first.received_at));
         let (rows, batch) = offer(rows);
-        // Waiting in vain would hold up the next ones; whether it still is in vain is asked now and then.
-        match self.take_in(batch, !self.marks.is_short(), stop).await {
+        match self.take_in(batch, stop).await {
             Ok(taken) => self.took(part, rows, taken).await,
             Err(StoreError::Invalid(why)) if rows.len() <= 1 => {
                 let refused = rows.into_iter().map(|row| (row, Fate::Refused(why.clone()))).collect();
@@ -216,16 +219,12 @@ impl Relay {
 
     /// Asks which copy of its data the queue has. `false`: it does not answer.
     async fn ask(&mut self, stop: &mut Stop) -> bool {
-        match self.take_in(Vec::new(), true, stop).await {
+        match self.take_in(Vec::new(), stop).await {
             Ok(taken) => {
                 let compared = self.compare(&taken.histories).await;
                 if compared {
                     self.report.set_asked();
-                }
-                match &taken.short {
-                    Some(why) => self.less_safe(why),
-                    None if compared => self.safe(),
-                    None => {}
+                    self.well();
                 }
                 compared
             }
@@ -234,17 +233,11 @@ impl Relay {
     }
 
     /// Offers a batch. When its answer does not come in time, it is not known what became of it, and that is no harm.
-    async fn take_in(
-        &mut self,
-        batch: Vec<NewDelivery>,
-        wait: bool,
-        stop: &mut Stop,
-    ) -> Result<TakenIn, StoreError> {
+    async fn take_in(&mut self, batch: Vec<NewDelivery>, stop: &mut Stop) -> Result<TakenIn, StoreError> {
         let expected = batch.len();
         let patience = self.options.patience;
-        let taking = if wait { self.shared.take_in(batch) } else { self.shared.take_in_early(batch) };
         let taken = tokio::select! {
-            taken = taking => taken,
+            taken = self.shared.take_in(batch) => taken,
             () = tokio::time::sleep(patience) => {
                 Err(StoreError::Unavailable(format!("no answer to a batch within {patience:?}")))
             }
@@ -262,10 +255,7 @@ impl Relay {
 
     /// Takes the answers to a batch up to the first one that is open.
     async fn took(&mut self, part: Part, rows: Vec<Offered>, taken: TakenIn) -> bool {
-        let TakenIn { answers, histories, short } = taken;
-        if let Some(why) = short.filter(|_| !self.marks.is_short()) {
-            self.less_safe(&why);
-        }
+        let TakenIn { answers, histories } = taken;
         let open = self.settle(part, fates(rows, answers));
         let compared = self.compare(&histories).await;
         if let Some(why) = open {
@@ -326,9 +316,7 @@ impl Relay {
     /// The queue has the rows of this part up to here.
     fn confirm(&mut self, part: Part, position: i64) {
         let all_again = self.marks.confirm(part, position);
-        if !self.marks.is_short() {
-            self.kept.moved(self.marks.relayed(), self.clock.monotonic());
-        }
+        self.kept.moved(self.marks.relayed(), self.clock.monotonic());
         self.unsaved.progress = true;
         if all_again {
             let Moved { offered_again, brought_back, .. } = self.report.moved();
@@ -342,13 +330,31 @@ impl Relay {
         self.tell(part, None);
     }
 
-    /// What the queue has is as safe as was asked for.
-    fn safe(&mut self) {
-        if self.marks.safe() {
-            self.kept.moved(self.marks.relayed(), self.clock.monotonic());
-            self.unsaved.progress = true;
+    /// Whether what was offered is safe, if the queue is still the copy of its data that had it.
+    async fn heed(&mut self, (offered, answer): Answer) {
+        self.safety.pause_until(clock::instant() + self.options.save_every);
+        if !self.marks.is_there(offered) {
+            return;
+        }
+        match answer {
+            Ok(Safe { histories, short }) => match short {
+                _ if !self.compare(&histories).await => {}
+                Some(why) => self.less_safe(&why, self.options.ask_every),
+                None => self.safe(offered),
+            },
+            Err(error) => self.less_safe(&error.to_string(), self.options.retry.1),
+        }
+    }
+
+    /// What was offered is as safe as was asked for.
+    fn safe(&mut self, offered: Extent) {
+        self.marks.safe(offered);
+        self.kept.moved(self.marks.relayed(), self.clock.monotonic());
+        self.unsaved.progress = true;
+        if !self.marks.has_unsafe() {
             self.tell(Part::Again, None);
         }
+        self.is_short = false;
         self.well();
     }
 
@@ -400,74 +406,17 @@ impl Relay {
         }
     }
 
-    /// Writes down what is not yet, and deletes what was kept long enough. `true`: this was the end.
-    async fn tidy(&mut self) -> bool {
-        let now = self.clock.monotonic();
-        self.unsaved.watch |= self.kept.is_worth_saving(now);
-        self.save().await;
-        let more = self.clear(now).await;
-        let wait = if more { Duration::ZERO } else { self.options.sweep_every };
-        self.next_tidy = clock::instant() + wait;
-        self.ends_when_empty && matches!(self.outbox.holds_nothing().await, Ok(true))
-    }
-
-    /// Deletes what was kept long enough, or can't be kept longer. `true`: there is more.
-    async fn clear(&mut self, now: Duration) -> bool {
-        let kept = self.kept.long_enough(now);
-        let cleared = match self.outbox.clear(kept.unwrap_or(0)).await {
-            Ok(cleared) => cleared,
-            Err(error) => {
-                tracing::debug!(%error, slot = self.outbox.slot(), "kept rows could not be deleted");
-                return false;
-            }
-        };
-        self.kept.cleared(cleared.until);
-        if cleared.early && !self.keeps_less {
-            tracing::warn!(
-                slot = self.outbox.slot(), keep = ?self.options.keep,
-                "the journal is nearly full, so what was moved is deleted before its time: a queue that loses its data \
-                 gets back less than the last `keep`. Raise [journal] max_size, or shorten keep"
-            );
-        }
-        self.keeps_less = cleared.early || self.keeps_less && kept.is_none();
-        cleared.more
-    }
-
-    /// What the file is to know of it.
-    fn progress(&self) -> Progress {
-        let histories = self.histories.clone();
-        Progress { relayed: self.marks.relayed(), once: self.marks.once(), histories }
-    }
-
-    /// Whether the file knows all that this relay knows.
-    async fn save(&mut self) -> bool {
-        if !self.unsaved.is_some() {
-            return true;
-        }
-        let unsaved = std::mem::take(&mut self.unsaved);
-        let watch = unsaved.watch.then(|| self.kept.watch(self.clock.monotonic()));
-        let (duplicates, refused) = (unsaved.duplicates.clone(), unsaved.refused.clone());
-        match self.outbox.save(self.progress(), watch.clone(), duplicates, refused).await {
-            Ok(()) => watch.iter().for_each(|watch| self.kept.saved(watch)),
-            Err(error) => {
-                tracing::debug!(%error, slot = self.outbox.slot(), "the relay's progress could not be written down");
-                self.unsaved = unsaved;
-            }
-        }
-        !self.unsaved.is_some()
-    }
-
     fn well(&mut self) {
         self.pause = self.options.retry.0;
-        if !self.marks.is_short() && self.report.set_trouble(None) {
+        if !self.is_short && self.report.set_trouble(None) {
             tracing::info!(slot = self.outbox.slot(), "the queue takes deliveries again");
         }
     }
 
-    /// What the queue takes in now may be lost with the server that has it.
-    fn less_safe(&mut self, why: &str) {
-        self.marks.less_safe();
-        self.next_try = clock::instant() + self.options.ask_every;
+    /// What the queue takes in now may be lost with the server that has it. Whether it still is so is asked after a while.
+    fn less_safe(&mut self, why: &str, ask_after: Duration) {
+        self.is_short = true;
+        self.safety.pause_until(clock::instant() + ask_after);
         if self.report.set_trouble(Some(format!("it has them, less safely than was asked for: {why}"))) {
             tracing::warn!(
                 slot = self.outbox.slot(),

@@ -2,7 +2,7 @@
 
 use crate::{
     redis::{
-        Site, backlog, goes_on, is_relayed,
+        Site, at, backlog, goes_on, is_relayed,
         servers::{PRIMARY, Proxy, RedisServer, Sentinels},
         vendors::Vendors,
     },
@@ -68,7 +68,7 @@ async fn what_the_replica_lacked_comes_back_from_the_journals() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_wait_replicas_nothing_counts_as_moved_that_the_replica_lacks() {
     let mut redis = Pair::start().await;
-    let site = Site::start(&format!("url = \"{}\"\nwait_replicas = 1", redis.way.url())).await;
+    let site = Site::start(&format!("url = \"{}\"\nwait_replicas = 1\nlanes = 4", redis.way.url())).await;
     let vendors = site.vendors();
     goes_on(&vendors, 100).await;
     until("what the replica has is moved", async || backlog(&site.ingress).await < 50).await;
@@ -94,6 +94,51 @@ async fn with_wait_replicas_nothing_counts_as_moved_that_the_replica_lacks() {
     assert_at_most_twice(&site);
     site.stop().await;
     drop(follower);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_wait_aof_nothing_counts_as_moved_that_is_not_in_the_file() {
+    let redis = RedisServer::start_durable(&[]);
+    let site = Site::start(&format!("{}\nwait_aof = true", at(&redis))).await;
+    let vendors = site.vendors();
+    goes_on(&vendors, 100).await;
+    if knows_waitaof(&redis) {
+        until("what is in the file is moved", async || backlog(&site.ingress).await < 50).await;
+        redis.config_set("appendonly", "no");
+        goes_on(&vendors, 100).await;
+    }
+    // There is no file, or a server that can't say what is in it.
+    until("it says why", async || warning(&site).await.contains("WAITAOF (Redis 7.2)")).await;
+    assert!(backlog(&site.ingress).await >= 100, "the file has none of these");
+    // They run all the same.
+    site.sink.has(&vendors.numbers()).await;
+    if knows_waitaof(&redis) {
+        redis.config_set("appendonly", "yes");
+        site.settled(vendors).await;
+        assert_eq!(warning(&site).await, "");
+    } else {
+        site.sink.has(&vendors.stop().await).await;
+        site.worker.is_idle().await;
+    }
+    assert_eq!(site.sink.repeated(), [].into());
+    site.stop().await;
+}
+
+/// Whether a server can be asked what its file has: Redis from 7.2 on, and Valkey.
+fn knows_waitaof(redis: &RedisServer) -> bool {
+    let info = redis.info("server");
+    let version = |name: &str| {
+        let text = info.lines().find_map(|line| line.strip_prefix(name))?.trim();
+        let mut numbers = text.split('.').map(|number| number.parse::<u32>().unwrap());
+        Some((numbers.next()?, numbers.next()?))
+    };
+    version("valkey_version:").or(version("redis_version:")).unwrap() >= (7, 2)
+}
+
+/// What an ingress has an operator look at; empty if there is nothing.
+async fn warning(site: &Site) -> String {
+    let ready = site.ingress.json("/readyz?verbose").await;
+    ready["journal"]["warning"].as_str().unwrap_or_default().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use doorbell::clock::instant;
+
 use crate::redis::{
     Site, at, backlog, goes_on, is_relayed, knows_that_redis_is,
     servers::{Proxy, RedisServer},
+    vendors::DEADLINE,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,6 +25,33 @@ async fn redis_is_absent_at_start() {
     redis.restart();
     knows_that_redis_is(&site.ingress, "up").await;
     goes_on(&vendors, 50).await;
+    site.settled(vendors).await;
+    assert!(site.worker.is_ready().await);
+    assert_eq!(site.sink.repeated(), [].into());
+    site.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_frozen_at_start() {
+    let redis = RedisServer::start_durable(&[]);
+    // How long a start takes here and now.
+    let asked = instant();
+    let site = Site::start(&at(&redis)).await;
+    let usual = asked.elapsed();
+    site.stop().await;
+    redis.freeze();
+    let asked = instant();
+    let mut site = Site::start(&at(&redis)).await;
+    let waited = asked.elapsed();
+    assert!(waited < usual + DEADLINE, "{waited:?} instead of {usual:?}: a sender would have noticed");
+    let vendors = site.vendors();
+    goes_on(&vendors, 100).await;
+    knows_that_redis_is(&site.ingress, "down").await;
+    goes_on(&vendors, 50).await;
+    assert_eq!(site.sink.effects(), [], "nothing can have come to the worker");
+    assert!(site.worker.ended().is_none(), "it waits");
+    redis.thaw();
+    knows_that_redis_is(&site.ingress, "up").await;
     site.settled(vendors).await;
     assert!(site.worker.is_ready().await);
     assert_eq!(site.sink.repeated(), [].into());

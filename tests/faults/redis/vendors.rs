@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// For how long both wait for a reply, connecting included.
-const DEADLINE: Duration = Duration::from_millis(1500);
+pub(super) const DEADLINE: Duration = Duration::from_millis(1500);
 /// How often Kladana sends a notification in all.
 const KLADANA_TRIES: usize = 4;
 /// What each sender leaves between two deliveries. A shop or a till sends now and then, and the machine of the test does

@@ -33,7 +33,7 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Asks again and again until the answer is yes.
-fn until(what: &str, mut ask: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut ask: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if ask() {
             return;

@@ -36,6 +36,11 @@ impl Wakes {
             None => std::future::pending().await,
         }
     }
+
+    /// One that has come already.
+    pub(in super::super) fn try_next(&mut self) -> Option<Wake> {
+        self.0.try_recv().ok()
+    }
 }
 
 impl Link {

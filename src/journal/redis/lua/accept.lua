@@ -1,10 +1,16 @@
 -- Stores a batch of deliveries and queues their jobs, except for those that are known.
--- ARGV: time, who asks (0: a sender; 1: a relay; 2: a relay that waits for replicas or the file), then for each delivery:
+-- ARGV: time, who asks (0: a sender; 1: a relay; 2: a relay that brings nothing, and waits until all before is safe), then
+-- for each delivery:
 -- id, dedupe key or nothing, what kind of key ('i' an id, 'f' an equal body), its window in ms, state, number of unrouted
 -- events, value, number of jobs, and for each job: number of its event, route, id.
 -- Answers for each: nothing (new), 'r' (new, but its sender's id was used before), or the id of the original; then the
 -- replication id or nothing.
 local now = now_ms()
+-- Before anything is written: a user who may not ask would else be refused what has been done, and repeat it for ever.
+local history = ''
+if ARGV[2] ~= '0' then
+  history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
+end
 local NO_CONTENT = string.rep('\0', 16)
 
 -- A delivery is read where it stands in ARGV: a table for each would cost more than all that is done with it. For the same
@@ -187,8 +193,5 @@ if job_count > 0 then wake() end
 -- an older one, or of none at all on a new connection.
 if ARGV[2] == '2' and record_count == 0 then redis.call('SET', prefix .. 'waited', int(now)) end
 
-answers[answer_count + 1] = ''
-if ARGV[2] ~= '0' then
-  answers[answer_count + 1] = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
-end
+answers[answer_count + 1] = history
 return answers

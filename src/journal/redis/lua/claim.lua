@@ -143,6 +143,8 @@ while i <= candidate_count do
   end
 end
 
+-- A suspect that was alone has kept everything else from being looked at, and one that is gone another suspect.
+local look_again = verdict == 3
 local answer, changed, leases, lease_count, changed_count = {}, {}, {}, 0, 0
 local lease_end = int(now + ARGV[3])
 local token = first_token * 256 + lane
@@ -163,7 +165,7 @@ for i = 1, taken do
   if value == 0 and not text and redis.call('ZSCORE', prefix .. 'index', id) then text = NEW_JOB end
   -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
   if is_new and texts[i] or value == 0 and not text then
-    if is_suspect then verdict = 0 end
+    if is_suspect then verdict, look_again = 0, true end
   elseif value > 0 then
     local state, attempt, crashes, replays, err = QUEUED, '1', '0', '0', ''
     if text then
@@ -191,7 +193,7 @@ for i = 1, taken do
     changed[changed_count + 1], changed[changed_count + 2] = key, write_job(job)
     changed_count = changed_count + 2
     redis.call('ZADD', prefix .. 'failing', 0, key)
-    if is_suspect then verdict = 0 end
+    if is_suspect then verdict, look_again = 0, true end
   end
 end
 for state, jobs in pairs(begun_from) do count_job(state, RUNNING, jobs) end
@@ -203,7 +205,7 @@ local next_due = {}
 for i, route in ipairs(routes) do
   if route.begun > 0 then redis.call('LPOP', prefix .. 'new:' .. route.name, route.begun) end
   call_all('ZREM', prefix .. 'ready:' .. route.name, route.claimed)
-  if verdict == 3 or route.more or taken < candidate_count then
+  if look_again or route.more or taken < candidate_count then
     next_due[i] = 0
   else
     local found = redis.call('ZRANGE', prefix .. 'ready:' .. route.name, 0, 0, 'WITHSCORES')

@@ -132,9 +132,10 @@ local function release_job(job, now)
   return 'suspects:'
 end
 
--- Tells other hosts that something is ready in this lane.
+-- Tells other hosts that something is ready in this lane. It comes behind the writes, and they have happened: an error here
+-- would deny them. Who may not publish is heard of later, when all hosts look by themselves.
 local function wake()
-  redis.call('PUBLISH', 'doorbell:wake', string.match(prefix, ':(%d+)}'))
+  redis.pcall('PUBLISH', 'doorbell:wake', string.match(prefix, ':(%d+)}'))
 end
 
 -- What stands in front of a delivery's headers: its first line and its meta data. Nothing if there is no such delivery.

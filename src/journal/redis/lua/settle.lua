@@ -18,6 +18,8 @@ local texts = {}
 for i = 1, total do texts[fields[i]] = found[i] end
 
 local answers, settled, failing, mended, waiting = {}, {}, {}, {}, {}
+-- Whether something can be claimed again at once. Who gives it back may be about to end, and then only others can.
+local ready = false
 
 local function waits(set, due, member)
   local queue = waiting[set]
@@ -63,6 +65,7 @@ for i = 1, total do
         done = done + 1
       elseif outcome == 'l' then
         waits(release_job(job, now_text) .. route, now_text, member)
+        ready = true
       else
         job.state, job.due, job.finished, job.err = STATES[outcome], '-', now_text, ARGV[at + 5]
         record_attempt(key, job, now_text, OUTCOMES[outcome], job.err)
@@ -71,6 +74,7 @@ for i = 1, total do
         if outcome == 'r' then
           job.due, job.finished = int(now + ARGV[at + 4]), '-'
           waits('ready:' .. route, job.due, member)
+          ready = ready or ARGV[at + 4] == '0'
         end
         job.suspect, job.owner = '0', '-'
         count_job(RUNNING, job.state)
@@ -93,4 +97,5 @@ call_all('ZADD', prefix .. 'failing', failing)
 call_all('ZREM', prefix .. 'failing', mended)
 for set, queue in pairs(waiting) do call_all('ZADD', prefix .. set, queue) end
 save_counts()
+if ready then wake() end
 return answers

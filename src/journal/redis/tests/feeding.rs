@@ -1,8 +1,6 @@
 //! When a host claims.
 
-use std::time::Duration;
-
-use super::{Server, Slots, open, options};
+use super::{DAY, PATIENCE, Server, Slots, open, options};
 use crate::{
     clock::ManualClock,
     delivery::IdGenerator,
@@ -18,9 +16,8 @@ async fn a_slot_that_is_freed_is_filled_at_once() {
     const MANY: usize = 100;
     let server = Server::start(&[]);
     let clock = ManualClock::at(START);
-    // Looking at all without being told comes far too late for this test.
-    let day = Duration::from_secs(24 * 3600);
-    let store = open(RedisOptions { lease: day, ..options(&server, 1) }, &clock, "host").await;
+    // Looking at all without being told comes far too late.
+    let store = open(RedisOptions { lease: DAY, ..options(&server, 1) }, &clock, "host").await;
     let ids = IdGenerator::new().unwrap();
     for _ in 0..MANY {
         store.accept(prepare(&sent("{}"), &clock, &ids)).await.unwrap();
@@ -28,7 +25,7 @@ async fn a_slot_that_is_freed_is_filled_at_once() {
     let slots = Slots::new(&[("a", 2)]);
     let mut jobs = store.claims(slots.clone());
     for _ in 0..MANY {
-        let job = tokio::time::timeout(Duration::from_secs(60), jobs.recv()).await;
+        let job = tokio::time::timeout(PATIENCE, jobs.recv()).await;
         let job = job.expect("the slot is filled again").unwrap();
         // As a worker does it: the slot is free when the handler has ended.
         slots.not_claimed(0, 1);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{
     super::{Redis, RedisAddress, RedisOptions, answer, lease::lane_of_token, link::prefix},
-    Slots, open,
-    servers::Cluster,
+    DAY, PATIENCE, Slots, open,
+    servers::{Cluster, RedisServer},
 };
 use crate::{
     clock::{Clock, ManualClock},
@@ -31,9 +31,13 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with_lease(LEASE).await
+    }
+
+    async fn with_lease(lease: Duration) -> Self {
         let cluster = tokio::task::spawn_blocking(|| Cluster::start(3)).await.unwrap();
         let clock = ManualClock::at(START);
-        let store = open(options(&cluster), &clock, "host").await;
+        let store = open(RedisOptions { lease, ..options(&cluster) }, &clock, "host").await;
         let mut world = Self { cluster, clock, ids: IdGenerator::new().unwrap(), store, leases: Vec::new() };
         assert_eq!(world.accept().await, MANY);
         let mut jobs = world.store.claims(Slots::new(&[("a", MANY)]));
@@ -122,6 +126,48 @@ async fn the_others_jobs_begin_at_once() {
     world.cluster.finish(moving);
     world.store.pass().await;
     assert_eq!(world.store.stats().await.unwrap().jobs, [0, 0, 0, MANY as u64 + 200, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_others_fill_slots_whose_outcomes_wait_for_it() {
+    const LATER: Duration = Duration::from_secs(3600);
+    let world = World::with_lease(DAY).await;
+    let slots = Slots::new(&[("a", 0)]);
+    let mut jobs = world.store.claims(slots.clone());
+    // They will be due, and nobody says so.
+    for lane in 1..LANES {
+        let again = Outcome::Retry { after: LATER, error: "not yet".into() };
+        world.store.settle(world.in_lane(lane)[0].clone(), again).await.unwrap();
+    }
+    world.store.pass().await;
+    world.clock.advance(LATER);
+    let moving = world.cluster.begin_to_move(&prefix(0));
+    let errors = || -> u64 {
+        let count = |node: &RedisServer| {
+            let stats = node.info("stats");
+            let line = stats.lines().find_map(|line| line.strip_prefix("total_error_replies:")).unwrap();
+            line.trim().parse::<u64>().unwrap()
+        };
+        world.cluster.nodes.iter().map(count).sum()
+    };
+    let leases = world.in_lane(0);
+    let before = errors();
+    let first = world.store.settle(leases[0].clone(), Outcome::Done);
+    let second = async {
+        while errors() == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Now one batch of outcomes waits for the lane, and this one behind it.
+        slots.not_claimed(0, 1);
+        world.store.settle(leases[1].clone(), Outcome::Done).await
+    };
+    let others = async {
+        let job = tokio::time::timeout(PATIENCE, jobs.recv()).await.expect("the slot is filled").unwrap();
+        assert_ne!(lane_of_token(job.lease.token), 0);
+        world.cluster.finish(moving);
+    };
+    let (first, second, ()) = tokio::join!(first, second, others);
+    assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

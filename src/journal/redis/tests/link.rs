@@ -4,17 +4,22 @@ use std::time::Duration;
 
 use redis::Value;
 
-use super::servers::{Certificates, Cluster, PRIMARY, Proxy, RedisServer, Sentinels, free_port};
+use super::{
+    PATIENCE, Slots, open,
+    servers::{Certificates, Cluster, PRIMARY, Proxy, RedisServer, Sentinels, free_port},
+};
 use crate::{
-    clock::instant,
-    journal::redis::{
-        RedisAddress,
-        link::{Link, LinkError, Script, Waited, prefix},
+    clock::{ManualClock, instant},
+    delivery::IdGenerator,
+    journal::{
+        Accepted, Outcome, Shared as _, Store as _,
+        conformance::{START, prepare, sent},
+        redis::{
+            RedisAddress, RedisOptions,
+            link::{Link, LinkError, Script, Waited, prefix},
+        },
     },
 };
-
-/// Far beyond what anything here takes: only a hang reaches it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Writes and reads a key of the lane.
 fn increment() -> Script {
@@ -163,6 +168,17 @@ async fn a_user_of_an_access_list_over_tls() {
     assert_eq!(trusted.run(0, &increment(), &[b"1"]).await, Ok(Value::Int(1)));
     let mut wakes = trusted.wakes();
     assert_eq!(format!("{:?}", heard(&mut wakes).await), "Subscribed");
+
+    let options = RedisOptions::new(trusting("rediss://doorbell:p%2Fw@localhost:PORT"));
+    let clock = ManualClock::at(START);
+    let store = open(options, &clock, "host").await;
+    let new = prepare(&sent("{}"), &clock, &IdGenerator::new().unwrap());
+    let taken = store.take_in(vec![new]).await.unwrap();
+    assert_eq!(taken.answers[0].as_ref().ok(), Some(&Accepted::New { id_reused: false }));
+    assert_eq!(format!("{:?}", heard(&mut wakes).await), "Lane(0)");
+    let job = store.claims(Slots::new(&[("a", 1)])).recv().await.unwrap();
+    store.settle(job.lease, Outcome::Done).await.unwrap();
+    assert_eq!(store.stats().await.unwrap().jobs, [0, 0, 0, 1, 0, 0]);
 
     let wrong = link(&trusting("rediss://doorbell:hunter2@localhost:PORT"));
     let wrong = wrong.run(0, &increment(), &[b"1"]).await.unwrap_err();

@@ -6,6 +6,7 @@ mod hosts;
 mod lanes;
 mod link;
 mod reading;
+mod safety;
 #[allow(dead_code, reason = "the tests of the service use what is not used here")]
 #[path = "../../../../tests/support/redis/mod.rs"]
 pub(crate) mod servers;
@@ -14,7 +15,10 @@ mod sweeping;
 mod topology;
 mod trouble;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -29,6 +33,12 @@ use crate::{
         conformance::{Fixture, LEASE, MAX_CRASHES, World, conformance_suite},
     },
 };
+
+/// Far beyond what anything here takes: only a hang reaches it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A lease so long that what is done about it by time comes far too late for a test.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A store on a server of its own, with so many lanes.
 struct Shared<const LANES: u32> {
@@ -106,7 +116,7 @@ fn options(server: &Server, lanes: u32) -> RedisOptions {
 /// Opens a store that takes the time from the test's clock.
 async fn open(options: RedisOptions, clock: &(impl Clock + Clone), host: &str) -> Redis {
     let core = Core::new(options, Arc::new(clock.clone()), host, true).unwrap();
-    Redis::start(core).await.unwrap()
+    Redis::start(core, PATIENCE).await.unwrap()
 }
 
 /// So many free slots for each of these routes, for a store that no case has for itself.

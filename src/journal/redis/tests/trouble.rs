@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join;
 
 use super::{
-    super::{Redis, RedisOptions, answer, link::prefix},
-    Core, Server, Shared, Slots, open, options,
+    super::{Redis, RedisAddress, RedisOptions, answer, link::prefix},
+    Core, DAY, PATIENCE, Server, Shared, Slots, open, options,
 };
 use crate::{
     clock::ManualClock,
     journal::{
-        Accepted, Outcome, Shared as _, Store, StoreError,
+        Accepted, Outcome, Shared as _, Stats, Store, StoreError,
         conformance::{START, Workers, World, sent},
         redis::RedisOpenError,
     },
@@ -65,12 +65,64 @@ async fn a_job_whose_delivery_was_evicted_is_dead_though_it_was_never_claimed() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_last_chance_whose_delivery_is_gone_holds_up_nobody() {
+    let server = Server::start(&[]);
+    let world = World::<Shared<1>>::new().await;
+    // Looking at all without being told comes far too late for this test.
+    let options = || RedisOptions { lease: DAY, max_crashes: 2, ..options(&server, 1) };
+    let store = open(options(), &world.clock, "host").await;
+    store.accept(world.prepare(&sent("{}"))).await.unwrap();
+    let lost = store.claims(Slots::new(&[("a", 1)])).recv().await.unwrap().lease.delivery;
+    drop(store);
+    // It has crashed once, and may do so once more if nothing else runs.
+    let store = open(options(), &world.clock, "host").await;
+    server.command(&[&b"DEL"[..], &[prefix(0).as_bytes(), b"d:", lost.as_bytes()].concat()]);
+    store.accept(world.prepare(&sent("{}"))).await.unwrap();
+    store.pass().await;
+    let mut jobs = store.claims(Slots::new(&[("a", 1)]));
+    let job = tokio::time::timeout(PATIENCE, jobs.recv()).await.expect("the other one runs").unwrap();
+    assert_ne!(job.lease.delivery, lost);
+    assert_eq!(store.stats().await.unwrap().jobs, [0, 1, 0, 0, 1, 0]);
+}
+
+/// What only one user of an access list may do.
+fn user(server: &Server, name: &str, rights: &[&str]) -> RedisOptions {
+    server.command(&[&["ACL", "SETUSER", name, "on", "nopass", "~{doorbell:*"], rights].concat());
+    let address = RedisAddress::new([server.url().replace("redis://", &format!("redis://{name}:any@"))]);
+    RedisOptions { address, ..options(server, 1) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_publish_has_written_what_was_written() {
+    let server = Server::start(&[]);
+    let world = World::<Shared<1>>::new().await;
+    let options = user(&server, "mute", &["resetchannels", "+@all", "-@admin"]);
+    let store = open(options, &world.clock, "host").await;
+    let taken = store.take_in(vec![world.prepare(&sent("{}"))]).await.unwrap();
+    assert_eq!(taken.answers[0].as_ref().ok(), Some(&Accepted::New { id_reused: false }));
+    let job = store.claims(Slots::new(&[("a", 1)])).recv().await.unwrap();
+    store.settle(job.lease, Outcome::Released).await.unwrap();
+    assert_eq!(store.stats().await.unwrap().jobs, [1, 0, 0, 0, 0, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_ask_which_server_it_is_writes_nothing() {
+    let server = Server::start(&[]);
+    let world = World::<Shared<1>>::new().await;
+    let options = user(&server, "blind", &["&doorbell:*", "+@all", "-@admin", "-info"]);
+    let store = open(options, &world.clock, "host").await;
+    let refused = store.take_in(vec![world.prepare(&sent("{}"))]).await.map(drop);
+    assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("command")), "{refused:?}");
+    assert_eq!(store.stats().await.unwrap(), Stats::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_number_of_lanes_is_refused() {
     let world = World::<Shared<4>>::new().await;
     let clock: Arc<ManualClock> = ManualClock::at(START).into();
     for (lanes, expected) in [(2, "made with lanes = 4"), (0, "lanes = 0"), (257, "lanes = 257")] {
         let opened = match Core::new(options(&world.fixture.server, lanes), clock.clone(), "host", true) {
-            Ok(core) => Redis::start(core).await.map(drop),
+            Ok(core) => Redis::start(core, PATIENCE).await.map(drop),
             Err(error) => Err(error),
         };
         let error: RedisOpenError = opened.unwrap_err();
@@ -154,21 +206,41 @@ async fn a_redis_that_is_away_at_the_start_is_waited_for() {
     assert_eq!(store.health().trouble, None);
 }
 
-/// What a waiting job costs beside its body. Poster's deliveries, as they come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_hangs_holds_up_no_start() {
+    let server = Server::start(&[]);
+    server.freeze();
+    let world = World::<Shared<1>>::new().await;
+    let mut options = options(&server, 1);
+    options.address.timeout = 60 * PATIENCE;
+    let opening = Redis::open(options, Arc::new(world.clock.clone()), "host");
+    let store = tokio::time::timeout(PATIENCE, opening).await.expect("it opens without Redis").unwrap();
+    assert_eq!(store.health().trouble.as_deref(), Some("Redis does not answer"));
+    server.thaw();
+    store.accept(world.prepare(&sent("{}"))).await.unwrap();
+    assert_eq!(store.health().trouble, None);
+}
+
+/// What a waiting job costs beside its body. Poster's deliveries, as they come. Redis 8 takes some 150 bytes more for it than
+/// Redis 7, and Valkey 150 less.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_waiting_job_takes_less_than_a_kibibyte_beside_its_body() {
     let world = World::<Shared<1>>::new().await;
-    let used = async || {
-        let info =
-            world.fixture.redis().core.link.command(0, redis::cmd("INFO").arg("memory")).await.unwrap();
+    let told = async |section: &str, name: &str| {
+        let info = redis::cmd("INFO").arg(section).clone();
+        let info = world.fixture.redis().core.link.command(0, &info).await.unwrap();
         let info = answer::text(info).unwrap();
-        let number = |name| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name));
-            line.unwrap().trim().parse::<usize>().unwrap()
-        };
-        // What is on the way to it does not stay.
-        number("used_memory:") - number("mem_clients_normal:")
+        info.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
     };
+    let used = async || {
+        let number = async |name| told("memory", name).await.unwrap().parse::<usize>().unwrap();
+        // What is on the way to it does not stay.
+        number("used_memory:").await - number("mem_clients_normal:").await
+    };
+    let is_valkey = told("server", "valkey_version:").await.is_some();
+    let is_redis_8 =
+        !is_valkey && told("server", "redis_version:").await.is_some_and(|version| !version.starts_with('7'));
+    let limit = if is_redis_8 { 1152 } else { 1024 };
     let before = used().await;
     let (many, body) = (10_000, "x".repeat(250));
     let batch: Vec<_> =
@@ -176,5 +248,5 @@ async fn a_waiting_job_takes_less_than_a_kibibyte_beside_its_body() {
     world.fixture.redis().take_in(batch).await.unwrap();
     let each = (used().await - before) / many - body.len();
     println!("{each} bytes beside the body");
-    assert!(each <= 1024, "{each} bytes");
+    assert!(each <= limit, "{each} bytes");
 }

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use crate::{
@@ -15,8 +15,8 @@ use crate::{
     delivery::{DeliveryId, JobId},
     journal::{
         Accepted, ClaimedJob, DeliveryRecord, DeliverySummary, Demand, Discarded, Filter, Health, JobRecord,
-        Lease, NewDelivery, NewEvent, Outcome, Page, ReplayJobs, Retention, Shared, Sqlite, SqliteOptions,
-        Stats, Store, StoreError, Swept, TakenIn,
+        Lease, NewDelivery, NewEvent, Outcome, Page, ReplayJobs, Retention, Safe, Shared, Sqlite,
+        SqliteOptions, Stats, Store, StoreError, Swept, TakenIn,
     },
 };
 
@@ -36,6 +36,8 @@ pub(super) enum Failure {
 pub(super) struct Fake {
     state: Mutex<State>,
     clock: ManualClock,
+    /// Whether those who ask if something is safe wait for the answer.
+    waiting: watch::Sender<bool>,
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "what it does wrong, each for itself")]
@@ -57,8 +59,8 @@ struct State {
     /// How often it was asked which copy of its data it has.
     questions: usize,
     takes_nothing: bool,
-    /// What it takes is not as safe as was asked for.
-    short: bool,
+    /// What it takes has to be safe, and whether it is not.
+    short: Option<bool>,
     /// Only records ids: for very many.
     shallow: bool,
 }
@@ -81,7 +83,7 @@ impl State {
             asked: false,
             questions: 0,
             takes_nothing: false,
-            short: false,
+            short: None,
             shallow: false,
         }
     }
@@ -89,7 +91,7 @@ impl State {
 
 impl Fake {
     pub(super) fn new(clock: ManualClock) -> Self {
-        Self { state: Mutex::new(State::empty(&clock)), clock }
+        Self { state: Mutex::new(State::empty(&clock)), clock, waiting: watch::Sender::new(false) }
     }
 
     fn state<T>(&self, with: impl FnOnce(&mut State) -> T) -> T {
@@ -152,9 +154,14 @@ impl Fake {
         self.state(|state| (state.away, state.takes_nothing) = (false, true));
     }
 
-    /// Takes everything in, and has no replica for it.
+    /// From the start on: what it takes in has to be safe. Then: whether it has no replica for it.
     pub(super) fn set_short(&self, short: bool) {
-        self.state(|state| state.short = short);
+        self.state(|state| state.short = Some(short));
+    }
+
+    /// Whether those who ask if something is safe wait for the answer.
+    pub(super) fn set_waiting(&self, waiting: bool) {
+        self.waiting.send_replace(waiting);
     }
 
     /// Whether a batch hangs, or did.
@@ -195,8 +202,7 @@ impl Fake {
                     state.taken.push(*id);
                 }
             }
-            let short = state.short.then(|| "no replica has it".to_owned());
-            TakenIn { answers, histories: vec![(0, state.history.to_string())], short }
+            TakenIn { answers, histories: vec![(0, state.history.to_string())] }
         })
     }
 }
@@ -239,8 +245,19 @@ impl Shared for Fake {
         }
     }
 
-    async fn take_in_early(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
-        self.take_in(batch).await
+    fn has_to_be_safe(&self) -> bool {
+        self.state(|state| state.short.is_some())
+    }
+
+    async fn make_safe(&self) -> Result<Safe, StoreError> {
+        self.store()?;
+        let mut waiting = self.waiting.subscribe();
+        // The sender is as long there as this is.
+        let _ = waiting.wait_for(|waits| !waits).await;
+        Ok(self.state(|state| Safe {
+            histories: vec![(0, state.history.to_string())],
+            short: (state.short == Some(true)).then(|| "no replica has it".to_owned()),
+        }))
     }
 }
 

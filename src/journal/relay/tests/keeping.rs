@@ -166,6 +166,35 @@ async fn what_is_not_safe_enough_runs_and_is_not_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_until_something_is_safe_holds_up_nothing() {
+    let host = Host::new();
+    host.queue.set_short(false);
+    host.queue.set_waiting(true);
+    let store = host.start();
+    let mut ids = Vec::new();
+    for number in 0..200 {
+        ids.push(host.add(&store, &sent(&number.to_string())).await);
+    }
+    until("all to be there", || async { (host.queue.taken() == ids).then_some(()) }).await;
+    settled(&host).await;
+    let state = store.relay();
+    assert_eq!((state.backlog, state.queue), (200, QueueState::Up), "nothing is wrong, and nothing known");
+    // What is lost meanwhile comes back; an answer about it would say nothing.
+    host.queue.lose_everything();
+    until("all to be back", || async { (host.queue.taken() == ids).then_some(()) }).await;
+    assert_eq!(store.relay().backlog, 200);
+    host.queue.set_waiting(false);
+    drained(&store).await;
+    // An orderly end does not leave to the next process what is about to be safe.
+    ids.push(host.add(&store, &sent("last")).await);
+    end(store).await;
+    let next = host.start();
+    settled(&host).await;
+    assert_eq!(next.relay().backlog, 0);
+    end(next).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_is_not_let_go_while_something_in_it_was_refused() {
     let host = Host::new();
     let keeper = host.outbox();
