@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --example existing_axum_app
 //! # and in another terminal, as GitHub would:
-//! cargo run -- send github --to http://127.0.0.1:3000/hooks/in/repo --secret a-made-up-secret
+//! cargo run -- send github --no-wait --to http://127.0.0.1:3000/hooks/in/repo --secret a-made-up-secret
 //! ```
 //!
 //! Crates that it needs beside `doorbell`: `axum`, `serde` and `tokio`.

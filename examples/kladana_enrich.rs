@@ -3,7 +3,7 @@
 //! ```sh
 //! KLADANA_TOKEN=… cargo run --example kladana_enrich
 //! # and in another terminal, as Kladana would; its products are made up, so the API says 404, and the jobs are tried again:
-//! cargo run -- send kladana --sample kladana-several --to http://127.0.0.1:8080/in/erp/5d8e1c0f47a94b62
+//! cargo run -- send kladana --no-wait --sample kladana-several --to http://127.0.0.1:8080/in/erp/5d8e1c0f47a94b62
 //! ```
 //!
 //! Crates that it needs beside `doorbell`: `rusqlite`, `serde` and `tokio`.

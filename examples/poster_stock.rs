@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --example poster_stock
 //! # and in another terminal, as Poster would:
-//! cargo run -- send poster --to http://127.0.0.1:8080/in/cafe --secret 5d8e1c0f47a94b62b3f0a7c1e9d24680
+//! cargo run -- send poster --no-wait --to http://127.0.0.1:8080/in/cafe --secret 5d8e1c0f47a94b62b3f0a7c1e9d24680
 //! sqlite3 stock.db 'SELECT * FROM stock'
 //! ```
 //!
@@ -25,7 +25,7 @@ use rusqlite::{Connection, params};
 /// Made up. The real one is the application's secret, and belongs into the environment.
 const SECRET: &str = "5d8e1c0f47a94b62b3f0a7c1e9d24680";
 
-/// `handled` is what makes jobs take effect once. Levels are text: Poster's decimals are kept to the digit.
+/// `handled` is what makes jobs take effect once; `at` is when the job last came. Levels are text: Poster's decimals are kept to the digit.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS handled (
         job TEXT PRIMARY KEY,
@@ -60,7 +60,8 @@ impl Shop {
         database.pragma_update(None, "journal_mode", "wal")?;
         database.pragma_update(None, "synchronous", "full")?;
         database.execute_batch(SCHEMA)?;
-        // A job can come again for as long as its delivery is kept, by default 90 days at most.
+        // A job can come again for as long as its delivery is kept: by default 90 days after the delivery's last job has ended.
+        // Here it has but one, and each time that the job comes counts anew.
         database.execute("DELETE FROM handled WHERE at < unixepoch() - 100 * 86400", [])?;
         Ok(Self { database: Arc::new(Mutex::new(database)) })
     }
@@ -69,11 +70,14 @@ impl Shop {
         // A panic under the lock would have rolled its transaction back.
         let mut database = self.database.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let transaction = database.transaction()?;
-        let first = transaction
-            .execute("INSERT INTO handled (job) VALUES (?1) ON CONFLICT DO NOTHING", [job.id.to_string()])?;
-        if first == 0 {
+        let id = job.id.to_string();
+        // A replay prolongs the delivery's life, so what is known of its job has to live on with it.
+        let known = transaction.execute("UPDATE handled SET at = unixepoch() WHERE job = ?1", [&id])?;
+        if known == 1 {
+            transaction.commit()?;
             return Ok(Effect::AlreadyHandled);
         }
+        transaction.execute("INSERT INTO handled (job) VALUES (?1)", [&id])?;
         // Poster's time has whole seconds; within one, what came in later counts.
         let changed_at = job.occurred_at.unwrap_or(job.received_at);
         let changed = transaction.execute(

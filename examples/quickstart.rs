@@ -3,7 +3,7 @@
 //! ```sh
 //! cargo run --example quickstart
 //! # and in another terminal, as Poster would:
-//! cargo run -- send poster --to http://127.0.0.1:8080/in/cafe --secret 5d8e1c0f47a94b62b3f0a7c1e9d24680
+//! cargo run -- send poster --no-wait --to http://127.0.0.1:8080/in/cafe --secret 5d8e1c0f47a94b62b3f0a7c1e9d24680
 //! ```
 //!
 //! Crates that it needs beside `doorbell`: `tokio`.

@@ -7,7 +7,7 @@
 //! # in other terminals, or on other hosts, as many as you like:
 //! cargo run --example redis_workers -- worker
 //! # and as GitHub would:
-//! cargo run -- send github --to http://127.0.0.1:8080/in/repo --secret a-made-up-secret
+//! cargo run -- send github --no-wait --to http://127.0.0.1:8080/in/repo --secret a-made-up-secret
 //! ```
 //!
 //! Crates that it needs beside `doorbell`: `serde_json` and `tokio`.

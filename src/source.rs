@@ -79,6 +79,17 @@ impl<P: Provider> From<P> for Source {
     }
 }
 
+/// The source whose sender is the first to give up, and after what time, if an acknowledgement that is waited for so long
+/// comes too late for it.
+#[cfg(any(feature = "redis", feature = "cli"))]
+pub(crate) fn gives_up_first<'a>(
+    sources: impl IntoIterator<Item = (&'a String, &'a Source)>,
+    wait: Duration,
+) -> Option<(&'a str, Duration)> {
+    let deadlines = sources.into_iter().map(|(name, source)| (name.as_str(), source.deadline));
+    deadlines.min_by_key(|(_, deadline)| *deadline).filter(|(_, deadline)| *deadline <= wait)
+}
+
 /// What a source's name looks like.
 pub(crate) const NAME: &str =
     "up to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit";
@@ -174,7 +185,7 @@ mod tests {
             ("stock.chnaged", &[&poster], Some("did you mean stock.changed?")),
             ("*.chnaged", &[&poster], Some("did you mean *.changed?")),
             ("*.chnaged", &[&kladana], Some("documented are *.all, *.bystore, *.create, ")),
-            ("stock.melted", &[&poster], Some("documented are stock.added, stock.changed, stock.closed, ")),
+            ("stock.melted", &[&poster], Some("documented are stock.added, stock.changed, stock.removed")),
             ("order.creatd", &[&shareactor], Some("did you mean order.created?")),
             ("Product.update", &[&kladana], Some("did you mean product.update?")),
             ("Product.*", &[&kladana, &quable], Some("did you mean product.*?")),
@@ -182,7 +193,17 @@ mod tests {
             ("user.Created", &[&quable], Some("did you mean user.created?")),
             ("Stock.changed", &[&poster, &github], None),
             ("transaction.closed", &[&poster], None),
-            ("stock.test", &[&poster], None),
+            ("transaction.test", &[&poster], Some("documented are transaction.added, transaction.changed, ")),
+            (
+                "invoice.paid",
+                &[&shareactor],
+                Some("documented are invoice.created, invoice.deleted and invoice.updated"),
+            ),
+            (
+                "order.non_renewing",
+                &[&shareactor],
+                Some("documented are order.cancelled, order.created and order.updated"),
+            ),
             ("loyalty_rule.changed", &[&poster], None),
             ("loyalty rule.changed", &[&poster], Some("did you mean loyalty_rule.changed?")),
             ("*stock*", &[&poster], None),

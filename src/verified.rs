@@ -1,6 +1,6 @@
 //! A provider as an axum extractor: for those who bring a queue of their own.
 
-use std::{ops::Deref, sync::Arc};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use axum::extract::OriginalUri;
 use axum_core::{
@@ -87,7 +87,9 @@ use crate::{
 ///
 /// The body's size is limited as axum limits every body, to 2 MB or by `DefaultBodyLimit`; the time that it takes to come,
 /// by the server and its layers.
-#[derive(Debug, Clone)]
+///
+/// Prints the kinds of its events and how many bytes the body has, but neither their data nor the body.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Verified<T> {
     /// The events, in the order in which they stand in the body: all of them, or none if one can't be read.
@@ -125,6 +127,18 @@ impl<T> Verified<T> {
     /// Whether this is a sender's test, or a probe by GET or HEAD. **Its origin need not be proved**, so store nothing of it.
     pub fn is_test(&self) -> bool {
         self.test
+    }
+}
+
+impl<T> fmt::Debug for Verified<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("events", &self.events.iter().map(|event| &event.kind).collect::<Vec<_>>())
+            .field("sender_id", &self.sender_id)
+            .field("quarantined", &self.quarantined)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .field("test", &self.test)
+            .finish_non_exhaustive()
     }
 }
 

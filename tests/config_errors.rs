@@ -606,7 +606,7 @@ fn keys_of_a_queue_that_do_not_go_together() {
         (
             one,
             "ack = \"both\"\nack_timeout = \"2s\"",
-            &["line 8", "`ack_timeout`", "2s is longer", "\"cafe\"", "1500ms"],
+            &["line 8", "`ack_timeout`", "2s is no shorter", "\"cafe\"", "1500ms"],
         ),
         (
             one,

@@ -8,6 +8,9 @@ mod enrich;
 #[cfg(feature = "cli")]
 #[path = "examples/forward.rs"]
 mod forward;
+#[cfg(feature = "cli")]
+#[path = "support/played.rs"]
+mod played;
 #[cfg(feature = "redis")]
 #[path = "examples/redis.rs"]
 mod redis;
@@ -43,6 +46,12 @@ fn quickstart() {
     Example::send(&url, Sample::Poster, secret, r#"{"status":"accept"}"#);
     let effect = example.line();
     assert!(effect.starts_with("item ") && effect.ends_with(" left"), "{effect}");
+    #[cfg(feature = "cli")]
+    {
+        play("quickstart", &url);
+        let effect = example.line();
+        assert!(effect.starts_with("item ") && effect.ends_with(" left"), "{effect}");
+    }
     example.stop();
 }
 
@@ -72,13 +81,20 @@ fn poster_stock() {
 
     #[cfg(feature = "cli")]
     {
-        let replay = |line: &str| support::doorbell(folder.path(), line).with_code(0);
-        replay("replay --source cafe --state done");
+        let stock = rusqlite::Connection::open(folder.path().join("stock.db")).unwrap();
+        stock.execute("UPDATE handled SET at = unixepoch() - 99 * 86400", []).unwrap();
+        support::doorbell(folder.path(), "replay --source cafe --state done").with_code(0);
         let mut example = Example::start_in(folder.path(), "poster_stock", &["127.0.0.1:0"], &[]);
-        example.line();
+        let url = example.line();
         for _ in 0..3 {
             assert_eq!(example.line(), "item 7: this job had its effect before");
         }
+        let old = "SELECT count(*) FROM handled WHERE at < unixepoch() - 86400";
+        let old: u32 = stock.query_one(old, [], |row| row.get(0)).unwrap();
+        assert_eq!(old, 0, "what was replayed may be replayed again, as long after");
+        play("poster_stock", &url);
+        let effect = example.line();
+        assert!(effect.starts_with("item ") && effect.ends_with(" in storage 1: 23.5 left"), "{effect}");
         example.stop();
     }
 }
@@ -140,6 +156,12 @@ fn existing_axum_app() {
     Example::send(&url, Sample::Github, "a-made-up-secret", "");
     let effect = example.line();
     assert!(effect.starts_with("push 1 to refs/heads/") && effect.ends_with(", attempt 1"), "{effect}");
+    #[cfg(feature = "cli")]
+    {
+        play("existing_axum_app", &url);
+        let effect = example.line();
+        assert!(effect.starts_with("push 2 to refs/heads/"), "{effect}");
+    }
     example.stop();
 }
 
@@ -211,6 +233,15 @@ impl Example {
         kill_process(pid, Signal::INT).unwrap();
         assert!(self.process.wait().unwrap().success());
     }
+}
+
+/// Plays the sender by the command in the example's own header, at the address that it has printed.
+#[cfg(feature = "cli")]
+fn play(name: &str, printed: &str) {
+    let example = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
+    let header = std::fs::read_to_string(example).unwrap();
+    let command = header.lines().find_map(|line| line.strip_prefix("//! cargo run -- send ")).unwrap();
+    played::play(command, printed);
 }
 
 /// Posts it to the URL that stands in `printed` as a word of its own. All of the answer.

@@ -3,6 +3,9 @@
 #![cfg(feature = "axum")]
 #![expect(clippy::unwrap_used, reason = "in tests, a panic is the message")]
 
+#[path = "support/switchboard.rs"]
+mod switchboard;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,11 +22,11 @@ use doorbell::{
     Verified, Verifier, VerifierBuilder, VerifierError, VerifyRejection,
     clock::{ManualClock, Timestamp},
     provider::{
-        self, FromEvent, Hmac, Kladana, Parsed, Poster, Preset, Provider, Quable, Refusal, Reply, Secret,
-        Secrets, Shareactor, Unparsable, poster,
+        FromEvent, Hmac, Kladana, Poster, Preset, Quable, Reply, Secret, Secrets, Shareactor, poster, quable,
     },
     testing::{Sample, SignedRequest},
 };
+use switchboard::Switchboard;
 use tower::ServiceExt;
 
 const SECRET: &str = "5d8e1c0f47a94b62b3f0a7c1e9d24680";
@@ -140,7 +143,8 @@ async fn tests_and_probes_get_the_success_reply_and_bring_no_events() {
 #[tokio::test]
 async fn what_is_proved_and_unreadable_is_given_to_be_kept_and_is_no_error() {
     let (app, given) = app::<serde_json::Value>(Verifier::builder(Quable::new(SECRET)));
-    let odd = SignedRequest { body: b"no JSON".to_vec(), ..sample("quable", 1) };
+    let mut odd = sample("quable", 1);
+    odd.body = b"no JSON".to_vec();
     assert_eq!(ask(&app, post("/app/hook", odd)).await.0, StatusCode::OK);
     let given = given.lock().unwrap();
     let [(kinds, _, Some(_), body)] = given.as_slice() else { panic!("{given:?}") };
@@ -162,8 +166,9 @@ async fn what_is_not_of_the_type_that_the_handler_takes_is_quarantined_too() {
 async fn who_proves_nothing_is_told_nothing() {
     let stripe = Verifier::builder(Hmac::preset(Preset::Stripe, SECRET).unwrap());
     let (app, given) = app::<serde_json::Value>(stripe);
-    let forged = SignedRequest { body: b"{}".to_vec(), ..sample("stripe", 1) };
-    let unsigned = SignedRequest { headers: HeaderMap::new(), ..sample("stripe", 1) };
+    let (mut forged, mut unsigned) = (sample("stripe", 1), sample("stripe", 1));
+    forged.body = b"{}".to_vec();
+    unsigned.headers.clear();
     let earlier = NOW.minus(Duration::from_secs(301));
     let stale = Sample::Stripe.request(Some(&SECRET.into()), earlier, 1).unwrap();
     for sent in [forged, unsigned, stale] {
@@ -194,7 +199,8 @@ async fn a_wrong_path_secret_is_a_path_that_does_not_exist() {
     // Nothing in the path is a proof if nothing was demanded.
     let shareactor = Verifier::builder(Shareactor::new(SECRET));
     let (open, _) = self::app::<serde_json::Value>(shareactor);
-    let unsigned = SignedRequest { headers: HeaderMap::new(), ..sample("shareactor", 1) };
+    let mut unsigned = sample("shareactor", 1);
+    unsigned.headers.clear();
     assert_eq!(ask(&open, post("/app/hook/s", unsigned)).await.0, StatusCode::UNAUTHORIZED);
 }
 
@@ -272,28 +278,6 @@ fn what_would_prove_nothing_is_said_when_it_is_built() {
     assert!(Verifier::builder(Kladana::new().insecure()).build().is_ok());
 }
 
-/// Takes what was sent to the URL that stands in a header.
-#[derive(Debug)]
-struct Switchboard;
-
-impl Provider for Switchboard {
-    fn name(&self) -> &'static str {
-        "switchboard"
-    }
-
-    fn authenticate(&self, request: &provider::Request<'_>, _: Timestamp) -> Result<(), Refusal> {
-        let seen = format!("{} {}", request.method(), request.target());
-        match request.header("x-signed") {
-            Some(signed) if signed == seen => Ok(()),
-            _ => Err(Refusal::WrongProof("`X-Signed` header".into())),
-        }
-    }
-
-    fn parse(&self, _: &provider::Request<'_>) -> Result<Parsed, Unparsable> {
-        Ok(Parsed::Test)
-    }
-}
-
 #[tokio::test]
 async fn a_sender_that_signs_its_url_signs_what_the_router_is_nested_under_too() {
     let (app, given) = app::<serde_json::Value>(Verifier::builder(Switchboard).path_secret("s/1"));
@@ -308,4 +292,20 @@ async fn a_sender_that_signs_its_url_signs_what_the_router_is_nested_under_too()
         assert_eq!(status, expected, "{signed}");
     }
     assert_eq!(given.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_printed_says_what_came_and_not_what_is_in_it() {
+    use axum::extract::FromRequest;
+
+    let verifier = Verifier::builder(Quable::new(SECRET)).clock(ManualClock::at(NOW)).build().unwrap();
+    let sent = sample("quable", 1);
+    let size = format!("{} bytes", sent.body.len());
+    let printed = format!("{sent:?}");
+    assert!(printed.contains(&size) && printed.contains("authorization"), "{printed}");
+    assert!(!printed.contains(SECRET) && !printed.contains("resource"), "{printed}");
+    let hook = Verified::<quable::Event>::from_request(post("/hook", sent), &verifier).await.unwrap();
+    let printed = format!("{hook:?}");
+    assert!(printed.contains(&size) && printed.contains(&hook[0].kind), "{printed}");
+    assert!(!printed.contains("resource"), "{printed}");
 }

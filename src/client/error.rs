@@ -13,11 +13,31 @@ use http::StatusCode;
 /// | [`Unauthorized`](Self::Unauthorized) | the same. Wrong credentials are wrong for every job, and are set right within the hours that the schedule spans; as dead letters all of them would have to be replayed |
 /// | [`NotFound`](Self::NotFound) | the same, as a vendor's replicas may lag behind its notifications. Whether it is good news is for the handler to say: [`optional`](OptionalExt::optional) |
 /// | [`Unusable`](Self::Unusable), [`TooLarge`](Self::TooLarge), [`Unreadable`](Self::Unreadable) in its shape | is a dead letter at once: no repetition mends it |
+///
+/// Each case may come to say more, so match it with `..`.
+///
+/// ```
+/// use doorbell::client::ClientError;
+///
+/// fn explain(error: &ClientError) -> String {
+///     match error {
+///         ClientError::RateLimited { code: Some(1073), .. } => "too many calls of ours at once".into(),
+///         _ if error.is_permanent() => format!("mend the code: {error}"),
+///         _ => match error.retry_after() {
+///             Some(time) => format!("again in {} s: {error}", time.as_secs()),
+///             None => format!("again soon: {error}"),
+///         },
+///     }
+/// }
+/// # let error = doorbell::client::Kladana::new("", "a token").unwrap_err();
+/// # assert!(explain(&error).starts_with("mend the code: "), "{error}");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The credentials are wrong, expired or revoked.
     #[error("{call}: the credentials were refused ({status}{}); set valid ones", detail(.message))]
+    #[non_exhaustive]
     Unauthorized {
         /// What was called: the vendor and the path.
         call: String,
@@ -28,6 +48,7 @@ pub enum ClientError {
     },
     /// What was asked for is not there, or not any more.
     #[error("{call}: not found{}", detail(.message))]
+    #[non_exhaustive]
     NotFound {
         /// What was called.
         call: String,
@@ -36,15 +57,22 @@ pub enum ClientError {
     },
     /// The vendor gets too many calls, or the call would have had to wait for longer than it may take to keep to the
     /// vendor's limits.
-    #[error("{call}: too many calls{}", wait(*.after))]
+    #[error("{call}: too many calls{}{}{}", .code.map(|code| format!(" (code {code})")).unwrap_or_default(), detail(.message), wait(*.after))]
+    #[non_exhaustive]
     RateLimited {
         /// What was called.
         call: String,
+        /// The vendor's code: some tell too many calls in a time from too many at once. `None` where it gave none, or was not
+        /// even asked.
+        code: Option<i64>,
+        /// What the vendor said. Empty where it was not even asked.
+        message: String,
         /// When to come again.
         after: Option<Duration>,
     },
     /// The vendor's trouble: a status 5xx, or 408.
     #[error("{call}: the vendor is in trouble ({status}{}){}", detail(.message), wait(*.after))]
+    #[non_exhaustive]
     Unavailable {
         /// What was called.
         call: String,
@@ -57,6 +85,7 @@ pub enum ClientError {
     },
     /// There was no answer, or not all of it, in time.
     #[error("{call}: no whole answer")]
+    #[non_exhaustive]
     NoAnswer {
         /// What was called.
         call: String,
@@ -68,6 +97,7 @@ pub enum ClientError {
         "{call}: answered {status}, a redirect{}; redirects are not followed, so the base URL must be the final one",
         .to.as_deref().map(|to| format!(" to {to}")).unwrap_or_default()
     )]
+    #[non_exhaustive]
     Redirected {
         /// What was called.
         call: String,
@@ -78,6 +108,7 @@ pub enum ClientError {
     },
     /// The vendor refuses the call for a reason of its own.
     #[error("{call}: refused ({status}{}{})", .code.map(|code| format!(", code {code}")).unwrap_or_default(), detail(.message))]
+    #[non_exhaustive]
     Vendor {
         /// What was called.
         call: String,
@@ -90,6 +121,7 @@ pub enum ClientError {
     },
     /// The answer is larger than [`ClientOptions::body_limit`](super::ClientOptions::body_limit).
     #[error("{call}: the answer has more than {limit} bytes; raise `body_limit` or ask for less")]
+    #[non_exhaustive]
     TooLarge {
         /// What was called.
         call: String,
@@ -98,6 +130,7 @@ pub enum ClientError {
     },
     /// The answer is not what it should be read as.
     #[error("{call}: the answer can't be read as asked for: {reason}")]
+    #[non_exhaustive]
     Unreadable {
         /// What was called.
         call: String,
@@ -108,6 +141,7 @@ pub enum ClientError {
     },
     /// This can't be asked for, or a client not be made of it: nothing was called.
     #[error("{field} {value:?} can't be used: expected {expected}")]
+    #[non_exhaustive]
     Unusable {
         /// What is wrong: `the entity's type`.
         field: &'static str,

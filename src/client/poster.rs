@@ -92,6 +92,9 @@ impl Poster {
     /// | `workshop` | `menu.getWorkshop` |
     /// | `client` | `clients.getClient` |
     /// | `clients_group` | `clients.getGroup` |
+    /// | `supply` | `storage.getSupply` |
+    /// | `storage` | `storage.getStorage` |
+    /// | `book_transaction` | `finance.getTransaction` |
     ///
     /// The others have no method here: call the one that fits by [`get`](Self::get). `stock`, `client_ewallet` and
     /// `client_payed_sum` bring what has changed in their data.
@@ -149,6 +152,9 @@ fn method(event: &Event) -> Result<(&'static str, &'static str), ClientError> {
         ("workshop", _) => ("menu.getWorkshop", "workshop_id"),
         ("client", _) => ("clients.getClient", "client_id"),
         ("clients_group", _) => ("clients.getGroup", "group_id"),
+        ("supply", _) => ("storage.getSupply", "supply_id"),
+        ("storage", _) => ("storage.getStorage", "storage_id"),
+        ("book_transaction", _) => ("finance.getTransaction", "transaction_id"),
         (object, _) => {
             let expected = "one that a method of Poster's shows by its id; call the right method with `get`";
             return Err(ClientError::unusable("the object", object, expected));

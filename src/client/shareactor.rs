@@ -12,7 +12,10 @@ use super::{
     proof::Proof,
     transport::Transport,
 };
-use crate::provider::{Secret, shareactor::Event};
+use crate::{
+    clock::Timestamp,
+    provider::{Secret, shareactor::Event},
+};
 
 /// A client of Shareactor's and Kvass' API: its events, to find what notifications did not bring. Cheap to clone; all
 /// clones keep to the same limits.
@@ -22,12 +25,18 @@ use crate::provider::{Secret, shareactor::Event};
 /// use doorbell::client::Shareactor;
 ///
 /// let api = Shareactor::new("api.kvass.ai", std::env::var("KVASS_API_KEY")?, std::env::var("KVASS_JWT")?)?;
-/// let mut orders = api.search_events("order.created");
+/// // What may have been missed while the receiver was down.
+/// let down_since = doorbell::clock::Timestamp::parse_rfc3339("2026-01-23T07:00:00Z").unwrap();
+/// let mut orders = api.search_events("order.created").since(down_since);
 /// while let Some(page) = orders.next_page().await? {
 ///     for event in page {
 ///         println!("{:?} {:?}", event.created, event.data.object_id());
 ///     }
 /// }
+///
+/// // What a notification is about, as it is now.
+/// let order: serde_json::Value = api.get("orders/65a1f00d0b1e2c3d4e5f6099", &[]).await?;
+/// let event = api.event("65a1f00d0b1e2c3d4e5f6071").await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -111,6 +120,8 @@ pub struct EventPages {
     client: Shareactor,
     query: Option<String>,
     sort: Option<String>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
     size: u32,
     page: u64,
     ended: bool,
@@ -118,7 +129,7 @@ pub struct EventPages {
 
 impl EventPages {
     fn new(client: Shareactor, query: Option<String>) -> Self {
-        Self { client, query, sort: None, size: 100, page: 0, ended: false }
+        Self { client, query, sort: None, since: None, until: None, size: 100, page: 0, ended: false }
     }
 
     /// So many events a page; 100 by default.
@@ -133,13 +144,39 @@ impl EventPages {
         self
     }
 
+    /// Only events that were created at or after this time; for a [search](Shareactor::search_events) alone. Whole seconds,
+    /// as this API writes times in requests: its page calls the parameter a timestamp.
+    pub fn since(mut self, time: Timestamp) -> Self {
+        self.since = Some(time);
+        self
+    }
+
+    /// Only events that were created before or at this time; the same holds as of [`since`](Self::since).
+    pub fn until(mut self, time: Timestamp) -> Self {
+        self.until = Some(time);
+        self
+    }
+
     /// Fetches the next page. `None` after the last one. A page that failed can be asked for again.
     ///
     /// # Errors
-    /// As [`Shareactor::get`].
+    /// As [`Shareactor::get`]; [`ClientError::Unusable`] if a time is given, and it is no search.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Event>>, ClientError> {
         if self.ended {
             return Ok(None);
+        }
+        let time = |time: Option<Timestamp>| time.map(|time| time.as_seconds().to_string());
+        let (since, until) = (time(self.since), time(self.until));
+        if self.query.is_none()
+            && let Some(time) = self.since.or(self.until)
+        {
+            // Left out, it would bring all events, as if they were the ones asked for.
+            self.ended = true;
+            return Err(ClientError::unusable(
+                "the time",
+                &time.to_string(),
+                "none here, or `search_events`, as the API takes times in searches alone",
+            ));
         }
         let (size, page) = (self.size.to_string(), self.page.to_string());
         let path = if self.query.is_some() { "events/search" } else { "events" };
@@ -148,6 +185,8 @@ impl EventPages {
             ("size", Some(size.as_str())),
             ("page", Some(page.as_str())),
             ("sort", self.sort.as_deref()),
+            ("from_date", since.as_deref()),
+            ("to_date", until.as_deref()),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))

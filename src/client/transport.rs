@@ -111,11 +111,9 @@ impl Transport {
         let mut attempt = 1;
         loop {
             let left = self.options.total.saturating_sub(elapsed());
-            let permit = self
-                .throttle
-                .enter(units, left, &*self.timer)
-                .await
-                .map_err(|NoRoom(after)| ClientError::RateLimited { call: call.to_owned(), after })?;
+            let permit = self.throttle.enter(units, left, &*self.timer).await.map_err(|NoRoom(after)| {
+                ClientError::RateLimited { call: call.to_owned(), code: None, message: String::new(), after }
+            })?;
             let time = self.options.total.saturating_sub(elapsed()).min(self.options.timeout);
             let outcome = self.attempt(url, call, units, time).await;
             drop(permit);
@@ -188,7 +186,9 @@ impl Transport {
         match fault.kind {
             FaultKind::Unauthorized => ClientError::Unauthorized { call, status, message },
             FaultKind::NotFound => ClientError::NotFound { call, message },
-            FaultKind::RateLimited => ClientError::RateLimited { call, after: after() },
+            FaultKind::RateLimited => {
+                ClientError::RateLimited { call, code: fault.code, message, after: after() }
+            }
             FaultKind::Unavailable => ClientError::Unavailable { call, status, message, after: after() },
             FaultKind::Refused => ClientError::Vendor { call, status, code: fault.code, message },
         }

@@ -109,7 +109,12 @@ mod tests {
     use crate::client::ClientError;
 
     fn limited() -> ClientError {
-        ClientError::RateLimited { call: "kladana: GET /x".into(), after: Some(Duration::from_secs(60)) }
+        ClientError::RateLimited {
+            call: "kladana: GET /x".into(),
+            code: None,
+            message: String::new(),
+            after: Some(Duration::from_secs(60)),
+        }
     }
 
     fn unusable() -> ClientError {

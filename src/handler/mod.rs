@@ -77,7 +77,18 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// How many more jobs a handler would start now.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use doorbell::Capacity;
+///
+/// // Two at most, and more in a second, although none may have ended by then.
+/// let mut capacity = Capacity::free(2);
+/// capacity.ask_again = Some(Duration::from_secs(1));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Capacity {
     /// How many more it would start.
     pub free: usize,

@@ -43,6 +43,8 @@ const ROOM_FOR_LATER_EVENTS: usize = 1024;
 
 /// All that the ingress works with.
 pub(crate) struct IngressContext {
+    /// Whether the role takes deliveries in. Where it does not, the store behind it makes none durable here.
+    pub(crate) takes_in: bool,
     pub(crate) sources: HashMap<Arc<str>, Source>,
     pub(crate) routes: Arc<[Route]>,
     pub(crate) store: Arc<dyn Store>,
@@ -63,6 +65,7 @@ pub(crate) struct IngressContext {
 pub(crate) struct Ingress(Arc<Shared>);
 
 pub(super) struct Shared {
+    takes_in: bool,
     paths: Paths,
     /// What counts as the source where the path names none.
     nameless: (Arc<str>, Totals),
@@ -88,6 +91,7 @@ struct TurnedAway {
 impl Ingress {
     pub(crate) fn new(context: IngressContext) -> Self {
         let IngressContext {
+            takes_in,
             sources,
             routes,
             store,
@@ -102,6 +106,7 @@ impl Ingress {
         let inlet =
             |(name, source): (&Arc<str>, &Source)| Inlet::new(name, source, &routes, limits.margin, &metrics);
         Self(Arc::new(Shared {
+            takes_in,
             paths: Paths::new(sources.iter().map(inlet)),
             nameless: ("".into(), Totals::new(&"".into(), &metrics)),
             store,
@@ -138,6 +143,15 @@ impl Ingress {
                 return closing_if(!body.is_end_stream(), reply);
             }
         };
+        if !self.0.takes_in {
+            let why = TurnedAway::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "worker",
+                "this process only runs jobs; send deliveries to one that takes them in",
+            );
+            let reply = self.turn_away(Some(found.inlet), &head.headers, None, why, began);
+            return closing_if(!body.is_end_stream(), reply);
+        }
         match head.method {
             Method::POST => self.take_in(found, &head, body, began).await,
             Method::GET | Method::HEAD => closing_if(!body.is_end_stream(), found.inlet.success()),

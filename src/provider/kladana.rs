@@ -4,6 +4,7 @@
 
 mod event;
 mod href;
+mod moment;
 
 use std::{borrow::Cow, ops::Range, time::Duration};
 
@@ -11,15 +12,16 @@ use http::{
     HeaderValue,
     header::{CONNECTION, CONTENT_TYPE, USER_AGENT},
 };
-use jiff::{civil, tz};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 #[cfg(feature = "client")]
 pub(crate) use self::href::is_uuid;
+pub(crate) use self::moment::{moment, moscow_time};
 pub use self::{
     event::{Action, Audit, EntityEvent, Event, ReportType, StockEvent, StockType},
     href::EntityRef,
+    moment::Moment,
 };
 use super::{
     Parsed, ParsedEvent, Profile, Provider, Refusal, Reply, Request, SenderId, SignError, SignedRequest,
@@ -221,21 +223,4 @@ fn alone(body: &[u8], list: &RawValue, event: &RawValue) -> Slices {
 fn place(body: &[u8], value: &RawValue) -> Range<usize> {
     let start = value.get().as_ptr().addr().saturating_sub(body.as_ptr().addr());
     start..start + value.get().len()
-}
-
-/// Reads `2026-01-23 10:44:23`, with or without a fraction: Moscow time, which has been UTC+3 since 2014. A time with
-/// an offset of its own is taken by it.
-pub(crate) fn moment(text: &str) -> Option<Timestamp> {
-    Timestamp::parse_rfc3339(text).or_else(|| {
-        let local: civil::DateTime = text.parse().ok()?;
-        let utc = tz::Offset::constant(3).to_timestamp(local).ok()?;
-        Some(Timestamp::from_millis(utc.as_millisecond()))
-    })
-}
-
-/// The other way round: `2026-01-23 10:44:23`, as the API's filters and parameters take it. `None` beyond the years that
-/// can be written.
-pub(crate) fn moscow_time(at: Timestamp) -> Option<String> {
-    let utc = jiff::Timestamp::from_second(at.as_seconds()).ok()?;
-    Some(tz::Offset::constant(3).to_datetime(utc).strftime("%Y-%m-%d %H:%M:%S").to_string())
 }

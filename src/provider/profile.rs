@@ -76,7 +76,15 @@ impl Default for Profile {
 }
 
 /// A reply that a sender takes for success.
+///
+/// ```
+/// use doorbell::provider::Reply;
+///
+/// let mut reply = Reply::json(r#"{"received":true}"#);
+/// reply.status = http::StatusCode::ACCEPTED;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Reply {
     /// The status.
     pub status: StatusCode,

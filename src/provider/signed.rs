@@ -1,10 +1,13 @@
 //! A provider's requests from the sender's side.
 
+use std::fmt;
+
 use http::{HeaderMap, Method, header::InvalidHeaderValue};
 
 use super::{Request, SchemeError};
 
-/// A request, ready to be sent or verified.
+/// A request, ready to be sent or verified. Prints its headers' names, as a secret may be among their values, and how many
+/// bytes the body has.
 ///
 /// ```
 /// use doorbell::{clock::Timestamp, provider::{Hmac, Preset, Provider}};
@@ -18,7 +21,8 @@ use super::{Request, SchemeError};
 /// assert!(github.verify(&request.as_request(), now).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
+#[non_exhaustive]
 pub struct SignedRequest {
     /// The method: always `POST` as yet.
     pub method: Method,
@@ -50,6 +54,16 @@ impl SignedRequest {
     /// The request as a provider sees it, sent to a path with the right secret.
     pub fn with_path_secret(&self) -> Request<'_> {
         Request { path_secret_matched: true, ..self.as_request() }
+    }
+}
+
+impl fmt::Debug for SignedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedRequest")
+            .field("method", &self.method)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "redis")]
+use super::check::check_queue;
 use super::{
     Background, BuildError, Builder, Queue, Receiver, Settings,
     builder::PendingRoute,
@@ -85,6 +87,8 @@ impl Builder<()> {
         }
         check_sources(&sources)?;
         check_routes(&sources, routes.iter().map(|pending| &pending.route))?;
+        #[cfg(feature = "redis")]
+        check_queue(&settings, &sources)?;
         let clock = settings.clock.clone();
         let routes = handled(routes, means)?;
         let plain_routes: Arc<[Route]> = routes.iter().map(|handled| handled.route.clone()).collect();
@@ -97,6 +101,7 @@ impl Builder<()> {
         let ask_redis = opened.ask_redis();
         let store = opened.store;
         let ingress = Ingress::new(IngressContext {
+            takes_in: settings.takes_in,
             sources: sources.iter().map(|(name, source)| (name.as_str().into(), source.clone())).collect(),
             routes: plain_routes.clone(),
             store: store.clone(),

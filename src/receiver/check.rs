@@ -1,6 +1,10 @@
 //! What does not fit together is said before anything is opened.
 
 use super::BuildError;
+#[cfg(feature = "redis")]
+use super::{Queue, Settings};
+#[cfg(feature = "redis")]
+use crate::source::gives_up_first;
 use crate::{
     provider::Gap,
     route::{RetryPolicy, Route, SourceFilter},
@@ -77,6 +81,26 @@ fn check_settings_of(route: &Route) -> Result<(), BuildError> {
             wrong(format!("retry delays from {min:?} to {max:?}"), "a `min` no longer than `max`")
         }
         _ => Ok(()),
+    }
+}
+
+/// What a queue in Redis asks of the settings beside it.
+#[cfg(feature = "redis")]
+pub(super) fn check_queue(settings: &Settings, sources: &[(String, Source)]) -> Result<(), BuildError> {
+    let Queue::Redis(queue) = &settings.queue else { return Ok(()) };
+    let keep = queue.keep;
+    let short = settings.retention.shorter_than(keep);
+    for (deliveries, retention) in [("done", short.done), ("failed", short.failed)] {
+        if let Some(retention) = retention {
+            return Err(BuildError::RetentionBelowKeep { deliveries, retention, keep });
+        }
+    }
+    let Some(timeout) = queue.ack.wait() else { return Ok(()) };
+    match gives_up_first(sources.iter().map(|(name, source)| (name, source)), timeout) {
+        Some((sender, deadline)) => {
+            Err(BuildError::AckTimeout { sender: sender.to_owned(), deadline, timeout })
+        }
+        None => Ok(()),
     }
 }
 

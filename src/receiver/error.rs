@@ -1,3 +1,5 @@
+#[cfg(feature = "redis")]
+use std::time::Duration;
 use std::{error::Error, io, net::SocketAddr};
 
 use crate::{journal::OpenError, source::NAME, target::TargetError};
@@ -89,6 +91,35 @@ pub enum BuildError {
     /// The embedded queue is one process' own.
     #[error("a worker alone needs a queue that machines share; give it Redis, or let one process do both")]
     WorkerWithoutRedis,
+    /// Deliveries would be forgotten while they may still be offered to Redis again.
+    #[cfg(feature = "redis")]
+    #[error(
+        "`.retention(…)` keeps {deliveries} deliveries for {retention:?}, which is shorter than the queue's `.keep({keep:?})`: a \
+         Redis that has lost writes is offered all deliveries of that time again, and would run those that it has forgotten; \
+         expected at least {keep:?}, or a shorter keep"
+    )]
+    RetentionBelowKeep {
+        /// Which of them: done or failed.
+        deliveries: &'static str,
+        /// How long they are kept.
+        retention: Duration,
+        /// How long journals keep what they moved to Redis.
+        keep: Duration,
+    },
+    /// A sender would have given up before Redis had to be done without.
+    #[cfg(feature = "redis")]
+    #[error(
+        "`.ack_both({timeout:?})` is no shorter than the sender of the source {sender:?} waits for its reply ({deadline:?}); \
+         expected less, such as 300ms"
+    )]
+    AckTimeout {
+        /// The name of the source whose sender is the first to give up.
+        sender: String,
+        /// How long that one waits.
+        deadline: Duration,
+        /// How long an acknowledgement would wait for Redis.
+        timeout: Duration,
+    },
     /// The journal can't be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),

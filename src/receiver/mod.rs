@@ -93,6 +93,9 @@ impl Receiver {
     /// [by itself](Self::serve). Two things have to end in their order: first the application's server, so that nothing more
     /// comes in; then the workers, by [`shutdown`](Self::shutdown).
     ///
+    /// A [`Role::Worker`] has no journal in which a delivery would be durable. Its router answers each with 503 and
+    /// `Retry-After`, so that what a proxy sends the wrong way is tried again, and counts it as refused.
+    ///
     /// ```no_run
     /// use axum::{Router, extract::State, routing::get};
     /// # use doorbell::Receiver;

@@ -73,6 +73,49 @@ use crate::{
 /// # }
 /// ```
 ///
+/// Step by step, and with requests that are not as they should be:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use doorbell::{
+///     Attempt, HandlerError, Receiver, RetryPolicy,
+///     provider::{Hmac, Preset},
+///     testing::{JobState, Outcome, Sample, TestReceiver},
+/// };
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// const HOUR: Duration = Duration::from_secs(3600);
+/// let builder = Receiver::builder()
+///     .source("repo", Hmac::preset(Preset::Github, "secret")?)
+///     .on("repo", "push", |attempt: Attempt| async move {
+///         // Whoever replays it has mended what was wrong.
+///         if attempt.replay == 0 { Err(HandlerError::retry("no")) } else { Ok(()) }
+///     })
+///     .retry(RetryPolicy { max_attempts: 2, min: HOUR, max: HOUR });
+/// let mut doorbell = TestReceiver::start(builder).await?;
+///
+/// // What the sender would send, changed on its way: refused, and not stored.
+/// let mut request = doorbell.request("repo", Sample::Github);
+/// request.body.push(b' ');
+/// assert_eq!(doorbell.send_to("/in/repo", request.clone()).await.outcome, Outcome::Refused);
+/// request.body.pop();
+/// assert_eq!(doorbell.send_to("/in/nobody", request.clone()).await.status, 404);
+/// assert_eq!(doorbell.send_to("/in/repo", request).await.outcome, Outcome::Accepted);
+///
+/// // The first attempt; nothing is due for a while; then the last one.
+/// let job = doorbell.run_next().await.map(|job| (job.id, job.state)).unwrap();
+/// assert_eq!(job.1, JobState::Retrying);
+/// assert_eq!(doorbell.advance(HOUR / 2).await[0].attempts.len(), 1);
+/// assert_eq!(doorbell.advance(HOUR / 2).await[0].state, JobState::Dead);
+///
+/// doorbell.replay(job.0).await;
+/// assert_eq!(doorbell.run_due().await[0].state, JobState::Done);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Order
 ///
 /// One job runs at a time, in the test's own task: the one that has been due for longest, of several the one whose

@@ -5,8 +5,8 @@
 //! # use serde_json::json;
 //! use doorbell::{clock::Timestamp, provider::Shareactor, testing::{Message, shareactor}};
 //!
-//! let paid = shareactor::notification("invoice.paid").object(json!({"human_id": "7KQ2ZD", "total_amount": 349.0}));
-//! let request = paid.signed_by(&Shareactor::new("secret"), Timestamp::from_seconds(1_767_168_200), 1)?;
+//! let issued = shareactor::notification("invoice.created").object(json!({"human_id": "7KQ2ZD", "total_amount": 349.0}));
+//! let request = issued.signed_by(&Shareactor::new("secret"), Timestamp::from_seconds(1_767_168_200), 1)?;
 //! # Ok::<(), doorbell::testing::SignError>(())
 //! ```
 
@@ -19,7 +19,7 @@ use crate::{
     provider::{Provider, SignError, SignedRequest},
 };
 
-/// A notification of this kind: `order.created`, `invoice.paid`, …
+/// A notification of this kind: `order.created`, `payment.succeeded`, …
 pub fn notification(kind: &str) -> Notification {
     Notification {
         kind: kind.into(),

@@ -64,6 +64,8 @@ fn enriches(vendor: &str, shelf: &Shelf, not_found: &mpsc::Receiver<()>) {
     // What is not found is not gone: only a notification of its deletion says that.
     notify(&url, NEW, "CREATE", 99);
     not_found.recv_timeout(Duration::from_secs(60)).unwrap();
+    #[cfg(feature = "cli")]
+    super::play("kladana_enrich", &url);
     example.stop();
     assert_eq!(stored(folder.path()), [(PRODUCT.to_owned(), "tea".to_owned(), true)]);
 }

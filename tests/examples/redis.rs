@@ -25,6 +25,12 @@ fn redis_workers() {
     assert_eq!(worker.line(), "waiting for jobs");
     let effect = worker.line();
     assert!(effect.starts_with("pushed to refs/heads/"), "{effect}");
+    #[cfg(feature = "cli")]
+    {
+        super::play("redis_workers", &printed);
+        let effect = worker.line();
+        assert!(effect.starts_with("pushed to refs/heads/"), "{effect}");
+    }
     worker.stop();
     ingress.stop();
 }

@@ -108,6 +108,42 @@ async fn a_source_that_could_not_take_anything_in_is_said_when_it_is_built() {
     build("erp", Kladana::new().insecure().into()).await.unwrap();
 }
 
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn what_redis_asks_of_the_settings_beside_it_is_said_when_it_is_built() {
+    use doorbell::{RedisQueue, Role};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    // Nobody is there: it is said before Redis is asked for anything.
+    let queue = || RedisQueue::new(["redis://127.0.0.1:1"]).keep(2 * HOUR);
+    let build = |queue: RedisQueue, role: Role, done: Option<Duration>, failed: Option<Duration>| async move {
+        let data = tempfile::tempdir().unwrap();
+        let builder = Receiver::builder::<()>().data_dir(data.path()).queue(queue).role(role);
+        let builder = builder.source("cafe", Poster::new(SECRET)).source("pim", Quable::new("Bearer abc"));
+        builder.retention(done, failed).build().await.unwrap_err()
+    };
+    for role in [Role::All, Role::Ingress, Role::Worker] {
+        for (done, failed, which) in [(Some(HOUR), None, "done"), (None, Some(HOUR), "failed")] {
+            let wrong = build(queue(), role, done, failed).await;
+            assert!(matches!(wrong, BuildError::RetentionBelowKeep { .. }), "{wrong:?}");
+            let text = wrong.to_string();
+            for part in [which, "`.retention(…)`", "for 3600s", "`.keep(7200s)`", "expected at least 7200s"]
+            {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+        for timeout in [Duration::from_millis(1500), Duration::from_secs(2)] {
+            let wrong = build(queue().ack_both(timeout), role, Some(2 * HOUR), None).await;
+            assert!(matches!(wrong, BuildError::AckTimeout { .. }), "{wrong:?}");
+            let text = wrong.to_string();
+            let given = format!("`.ack_both({timeout:?})`");
+            for part in [&given, "\"cafe\"", "(1.5s)", "expected less, such as 300ms"] {
+                assert!(text.contains(part), "{part}: {text}");
+            }
+        }
+    }
+}
+
 #[cfg(feature = "admin")]
 #[tokio::test]
 async fn an_admin_listener_that_an_empty_token_should_open_is_said_when_it_is_built() {

@@ -4,7 +4,13 @@
 
 mod building;
 mod mounted;
+#[cfg(feature = "redis")]
+#[allow(dead_code, unused_imports, reason = "the tests of the store use what is not used here")]
+#[path = "../support/redis/mod.rs"]
+mod servers;
 mod serving;
+#[path = "../support/switchboard.rs"]
+mod switchboard;
 
 use std::{
     sync::{
@@ -22,7 +28,7 @@ use axum::{
 };
 use doorbell::{
     Attempt, BuildError, Builder, Capacity, Delivery, Event, Handler, HandlerError, Job, Raw, Receiver,
-    RetryPolicy, Route, Source, State,
+    RetryPolicy, Role, Route, Source, State,
     clock::Timestamp,
     delivery::JobId,
     provider::{Hmac, Kladana, Poster, Preset, Quable, Secret, Secrets, Shareactor, poster},

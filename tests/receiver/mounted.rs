@@ -1,14 +1,13 @@
 //! In an axum application that is there already.
 
 use axum::{extract, routing::get};
-use doorbell::provider::{self, Parsed, Provider, Refusal, Unparsable};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, oneshot},
 };
 
-use super::*;
+use super::{switchboard::Switchboard, *};
 
 #[tokio::test]
 async fn mounted_in_an_axum_application_it_leaves_the_rest_alone() {
@@ -81,28 +80,6 @@ async fn after_the_application_has_ended_a_shutdown_waits_for_the_jobs_under_way
     assert_eq!(ends.recv().await, None);
 }
 
-/// Takes what was sent to the URL that stands in a header.
-#[derive(Debug)]
-struct Switchboard;
-
-impl Provider for Switchboard {
-    fn name(&self) -> &'static str {
-        "switchboard"
-    }
-
-    fn authenticate(&self, request: &provider::Request<'_>, _: Timestamp) -> Result<(), Refusal> {
-        let seen = format!("{} {}", request.method(), request.target());
-        match request.header("x-signed") {
-            Some(signed) if signed == seen => Ok(()),
-            _ => Err(Refusal::WrongProof("`X-Signed` header".into())),
-        }
-    }
-
-    fn parse(&self, _: &provider::Request<'_>) -> Result<Parsed, Unparsable> {
-        Ok(Parsed::Test)
-    }
-}
-
 #[tokio::test]
 async fn a_sender_that_signs_its_url_signs_what_the_router_is_nested_under_too() {
     let world =
@@ -117,4 +94,35 @@ async fn a_sender_that_signs_its_url_signs_what_the_router_is_nested_under_too()
         assert_eq!(reply.status(), expected, "{signed}");
     }
     world.stop().await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_worker_that_is_mounted_acknowledges_nothing_that_it_could_not_make_durable() {
+    let redis = servers::RedisServer::start(&[]);
+    let queue = || doorbell::RedisQueue::new([redis.url()]);
+    let (seen, mut handled) = log();
+    let worker = World::start(|builder| {
+        let builder = builder.queue(queue()).role(Role::Worker);
+        builder.on("cafe", "*", move |job: Job| {
+            let sent = seen.send(job.kind);
+            async move { Ok(sent?) }
+        })
+    })
+    .await;
+    let reply = worker.router.clone().oneshot(request("/in/cafe", 1)).await.unwrap();
+    assert_eq!(reply.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reply.headers()["retry-after"], "1");
+    // A proxy that asks whether deliveries can be sent here is told the same.
+    let probe = Request::head("/in/cafe").body(Body::empty()).unwrap();
+    assert_eq!(worker.router.clone().oneshot(probe).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    // What the sender repeats elsewhere is new there, and is what the worker gets.
+    let ingress =
+        World::start(|builder| builder.queue(queue()).role(Role::Ingress).on("cafe", "*", async || Ok(())))
+            .await;
+    assert_eq!(ingress.ring(1).await, StatusCode::OK);
+    assert_eq!(handled.recv().await.as_deref(), Some("stock.changed"));
+    ingress.stop().await;
+    worker.stop().await;
+    assert_eq!(handled.recv().await, None);
 }

@@ -108,7 +108,7 @@ impl Kladana {
     /// Where the API begins, if the base URL has no path of its own.
     const PATH: &str = "/api/remap/1.2";
 
-    /// Calls the API at `base`: `api.kladana.com`, `api.moysklad.ru`, or a URL, with the default
+    /// Calls the API at `base`: `app.kladana.in`, `api.kladana.com`, `api.moysklad.ru`, or a URL, with the default
     /// [options](ClientOptions).
     ///
     /// # Errors
@@ -140,7 +140,31 @@ impl Kladana {
 
     /// The entity as it is now. `T` is a type of yours, or [`serde_json::Value`].
     ///
-    /// Only its type and id are used, never its href.
+    /// Only its type and id are used, never its href. What the API's answers refer to is fetched the same way:
+    ///
+    /// ```no_run
+    /// # async fn run(kladana: doorbell::client::Kladana, event: doorbell::provider::kladana::EntityEvent)
+    /// # -> Result<(), doorbell::client::ClientError> {
+    /// use doorbell::provider::kladana::{EntityRef, Moment};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Order {
+    ///     agent: EntityRef,
+    ///     updated: Moment,
+    /// }
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Customer {
+    ///     name: String,
+    /// }
+    ///
+    /// let order: Order = kladana.fetch(&event.entity).await?;
+    /// let customer: Customer = kladana.fetch(&order.agent).await?;
+    /// println!("{} has changed its order at {}", customer.name, order.updated.0);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::NotFound`] if the API says that it is not there, which

@@ -14,6 +14,31 @@ use crate::{
 ///
 /// What is created or deleted meanwhile shifts the rows behind it, so a row may come twice or be missed; an `order` in
 /// which changed rows go to the front, as [`since`](Self::since) sets it, only brings some twice.
+///
+/// ```no_run
+/// # async fn run(kladana: doorbell::client::Kladana) -> Result<(), doorbell::client::ClientError> {
+/// use doorbell::{client::AuditEntry, clock::Timestamp};
+/// use serde_json::Value;
+///
+/// let down_since = Timestamp::parse_rfc3339("2026-01-23T07:00:00Z").unwrap();
+/// let mut orders = kladana.list::<Value>("customerorder").since(down_since).filter("applicable=true").expand("agent");
+/// while let Some(page) = orders.next_page().await? {
+///     println!("{} orders were changed meanwhile", page.len());
+/// }
+///
+/// // What was deleted is in no list, but in the audit.
+/// let mut acts = kladana.audit::<AuditEntry>().since(down_since).filter("eventType=delete");
+/// while let Some(page) = acts.next_page().await? {
+///     for act in page {
+///         let mut events = kladana.audit_events::<Value>(&act.id);
+///         while let Some(page) = events.next_page().await? {
+///             println!("{:?} has deleted {page:?}", act.uid);
+///         }
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is fetched before `next_page`"]
 pub struct Pages<T> {
     client: Kladana,

@@ -153,13 +153,18 @@ async fn a_wait_that_does_not_fit_is_left_to_the_caller() {
     let vendor = Vendor::answers([(
         StatusCode::TOO_MANY_REQUESTS,
         [("x-lognex-retry-after", "60000")],
-        r#"{"errors":[{"error":"too many","code":1049}]}"#,
+        r#"{"errors":[{"error":"The limit on the number of requests","code":1049}]}"#,
     )])
     .await;
     let timer = FastTimer::new();
     let error = fetch(&vendor, &timer).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(60)));
-    assert!(matches!(error, ClientError::RateLimited { .. }) && timer.waits().is_empty(), "{error:?}");
+    assert!(matches!(error, ClientError::RateLimited { code: Some(1049), .. }), "{error:?}");
+    assert!(timer.waits().is_empty(), "{error:?}");
+    // The vendor's own words, by which its support can be asked.
+    let text = error.to_string();
+    assert!(text.contains("(code 1049): The limit on the number of requests"), "{text}");
+    assert!(text.ends_with("again in 60s"), "{text}");
 }
 
 #[tokio::test]

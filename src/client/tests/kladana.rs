@@ -85,6 +85,23 @@ async fn an_entity_is_fetched_from_the_configured_host_whatever_its_href_says() 
 }
 
 #[tokio::test]
+async fn what_an_answer_refers_to_is_fetched_from_the_configured_host_too() {
+    #[derive(serde::Deserialize)]
+    struct Order {
+        agent: EntityRef,
+    }
+    let (timer, evil) = (FastTimer::new(), Vendor::answers([json("{}")]).await);
+    let href = format!("{}/api/remap/1.2/entity/counterparty/{PRODUCT}", evil.url());
+    let answer = format!(r#"{{"name":"tea","agent":{{"meta":{{"type":"counterparty","href":"{href}"}}}}}}"#);
+    let vendor = strict(timer.clone(), move |_| answer.clone()).await;
+    let client = client(&vendor, &timer);
+    let order: Order = client.fetch(&EntityRef::new("customerorder", PRODUCT)).await.unwrap();
+    client.fetch::<Value>(&order.agent).await.unwrap();
+    assert_eq!(vendor.targets()[1], format!("/api/remap/1.2/entity/counterparty/{PRODUCT}"));
+    assert!(evil.requests().is_empty());
+}
+
+#[tokio::test]
 async fn strange_references_call_nothing() {
     let (timer, vendor) = (FastTimer::new(), Vendor::answers([json("{}")]).await);
     let client = client(&vendor, &timer);
@@ -134,6 +151,27 @@ async fn wrong_credentials_are_said_and_not_shown() {
     assert!(error.to_string().contains("wrong token (error 1056)"), "{error}");
     assert!(!format!("{client:?}{}", all_of(&error)).contains("hunter2"), "{client:?}");
     assert_eq!(vendor.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn of_many_answers_at_once_all_errors_are_said_and_no_success() {
+    let timer = FastTimer::new();
+    let body = r#"[{"errors":[{"error":"no name","code":3000,"parameter":"name"}]},
+        {"id":"75c8aa10-db16-11eb-0a80-0d0000000001","name":"tea"},
+        {"errors":[{"error":"no such unit","code":1021},{"error":"no such group","code":1022}]}]"#;
+    let vendor = Vendor::answers([(StatusCode::BAD_REQUEST, body)]).await;
+    let error = client(&vendor, &timer).get::<Value>("entity/product", &[]).await.unwrap_err();
+    assert!(
+        matches!(error, ClientError::Vendor { status: StatusCode::BAD_REQUEST, code: Some(3000), .. }),
+        "{error:?}"
+    );
+    let expected = "no name in name (error 3000); no such unit (error 1021); no such group (error 1022)";
+    assert!(error.to_string().contains(expected) && !error.to_string().contains("tea"), "{error}");
+    assert_eq!(
+        (vendor.requests().len(), timer.waits()),
+        (1, Vec::new()),
+        "nothing that a repetition would mend"
+    );
 }
 
 #[tokio::test]

@@ -51,6 +51,9 @@ async fn each_object_has_its_method() {
         ("workshop", "", "menu.getWorkshop?workshop_id=7"),
         ("client", "", "clients.getClient?client_id=7"),
         ("clients_group", "", "clients.getGroup?group_id=7"),
+        ("supply", "", "storage.getSupply?supply_id=7"),
+        ("storage", "", "storage.getStorage?storage_id=7"),
+        ("book_transaction", "", "finance.getTransaction?transaction_id=7"),
         ("incoming_order", r#"{"type":1}"#, "incomingOrders.getIncomingOrder?incoming_order_id=7"),
         ("incoming_order", r#"{"type":"2"}"#, "incomingOrders.getReservation?incoming_order_id=7"),
     ] {

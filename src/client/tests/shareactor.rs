@@ -67,6 +67,29 @@ async fn events_are_searched_and_shown_by_id() {
 }
 
 #[tokio::test]
+async fn a_search_may_be_of_a_time_and_nothing_else_may() {
+    let vendor = Vendor::answers([json(format!("[{EVENT}]")), json("[]")]).await;
+    let api = Shareactor::new(&vendor.url(), "key", "jwt").unwrap();
+    let (since, until) = (
+        Timestamp::from_millis(1_767_168_000_999),
+        Timestamp::parse_rfc3339("2026-01-23T07:45:00Z").unwrap(),
+    );
+    let mut found = api.search_events("order.created").since(since).until(until);
+    assert_eq!(found.next_page().await.unwrap().unwrap().len(), 1);
+    assert_eq!(found.next_page().await.unwrap(), None);
+    let times = "from_date=1767168000&to_date=1769154300";
+    let target = |page| format!("/events/search?query=order.created&size=100&page={page}&{times}");
+    assert_eq!(vendor.targets(), [target(0), target(1)]);
+    for mut all in [api.events().since(since), api.events().until(until)] {
+        let error = all.next_page().await.unwrap_err();
+        assert!(matches!(error, ClientError::Unusable { field: "the time", .. }), "{error:?}");
+        assert!(error.to_string().contains("search_events"), "{error}");
+        assert_eq!(all.next_page().await.unwrap(), None);
+    }
+    assert_eq!(vendor.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn wrong_keys_are_refused_in_the_vendors_words() {
     let vendor = vendor("x-share-api-key").await;
     let error = Shareactor::new(&vendor.url(), "wrong-key", "jwt").unwrap().event("1").await.unwrap_err();

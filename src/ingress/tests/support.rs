@@ -244,6 +244,7 @@ impl Harness {
         sources.extend(more.into_iter().map(|(name, source)| (Arc::from(name), source)));
         let (metrics, live, refused) = (Metrics::new(), Live::new(), Arc::<RefusedLog>::default());
         let ingress = Ingress::new(IngressContext {
+            takes_in: true,
             sources,
             routes: Arc::new([
                 route("stock", SourceFilter::Any, "stock.*"),

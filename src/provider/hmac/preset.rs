@@ -36,7 +36,8 @@ pub enum Preset {
     Stripe,
     /// Shopify. Kinds are topics: `orders/create`.
     Shopify,
-    /// Slack: its events API, and forms from commands and interactions, whose kind is `event`.
+    /// Slack: forms from commands and interactions, whose kind is `event`, and its events API. The latter takes no URL that does
+    /// not echo its challenge, which a receiver does not: the [guide](super#slack) says what to do.
     Slack,
     /// Svix.
     Svix,

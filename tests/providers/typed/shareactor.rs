@@ -71,7 +71,7 @@ fn a_list_of_events() {
 
 #[test]
 fn its_kinds() {
-    for kind in [
+    let documented = [
         "order.created",
         "order.updated",
         "order.cancelled",
@@ -103,19 +103,15 @@ fn its_kinds() {
         "plan.created",
         "plan.updated",
         "plan.deleted",
-    ] {
+    ];
+    for kind in documented {
         let data = json!({"kind": kind}).to_string();
         let event = Event::from_event(kind, data.as_bytes()).unwrap();
         assert!(Entity::KNOWN.contains(&event.kind.entity), "{kind}");
         assert!(Action::KNOWN.contains(&event.kind.action), "{kind}");
         assert_eq!(event.kind.to_string(), kind);
     }
-    assert_kinds(
-        &Shareactor::new("x"),
-        Entity::KNOWN
-            .iter()
-            .flat_map(|entity| Action::KNOWN.iter().map(move |action| format!("{entity}.{action}"))),
-    );
+    assert_kinds(&Shareactor::new("x"), documented.map(str::to_owned));
 }
 
 #[test]
