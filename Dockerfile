@@ -11,10 +11,13 @@ ENV CARGO_PROFILE_RELEASE_STRIP=debuginfo
 # All dependencies, in a layer that stands until one of them changes: the sources of the project itself are stand-ins.
 COPY Cargo.toml Cargo.lock ./
 COPY bench/Cargo.toml bench/
-RUN mkdir -p src bench/src examples \
+RUN mkdir -p src examples bench/src bench/benches \
     && echo 'fn main() {}' | tee src/main.rs > bench/src/main.rs \
     && for example in $(sed -n '/^\[\[example\]\]/{n;s/^name = "\(.*\)"/\1/p}' Cargo.toml); do \
         cp src/main.rs "examples/$example.rs"; \
+    done \
+    && for bench in $(sed -n '/^\[\[bench\]\]/{n;s/^name = "\(.*\)"/\1/p}' bench/Cargo.toml); do \
+        cp src/main.rs "bench/benches/$bench.rs"; \
     done \
     && touch src/lib.rs README.md \
     && cargo build --release --locked --package doorbell --bin doorbell

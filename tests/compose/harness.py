@@ -47,7 +47,7 @@ class Bench:
         assert not lost, f"acknowledged and never handled: {len(lost)}, among them {sorted(lost)[:10]}"
         kinds = collections.Counter(trouble.what for trouble in load.troubles)
         print(f"    {len(acknowledged)} acknowledged, the slowest in {load.slowest * 1000:.0f} ms; "
-              f"not at once: {dict(kinds) or 'none'}", flush=True)
+              f"{len(load.given_up)} given up; not at once: {dict(kinds) or 'none'}", flush=True)
 
     def effects_are_right(self):
         """One job for each delivery, and no attempt that took effect twice."""
@@ -204,9 +204,28 @@ def test_an_ingress_is_removed_with_deliveries_that_redis_lacks(bench):
 
 
 def test_with_a_certificate(bench):
+    with bench.load(over_tls(bench)) as load:
+        pass
+    answered(load)
+    plain = http.client.HTTPConnection("localhost", bench.stack.port("DOORBELL_TLS_HTTP"), timeout=PATIENCE)
+    plain.request("GET", "/in/poster")
+    reply = plain.getresponse()
+    assert reply.status in (301, 308) and reply.getheader("location").startswith("https://localhost/"), reply.status
+
+
+def test_what_has_the_certificate_is_killed(bench):
+    with bench.load(over_tls(bench)):
+        killed = bench.stack.containers("tls")[0]
+        bench.stack.kill(killed)
+        bench.stack.start(killed)
+        bench.stack.healthy("tls")
+
+
+def over_tls(bench):
+    """Connections to the stack's other door, which is open from now on."""
     bench.stack("--profile", "tls", "up", "--detach", "--no-recreate", "--no-deps", "tls")
     bench.stack.healthy("tls")
-    # It is signed by the proxy itself here.
+    # Its certificate is signed by itself here.
     trusting = ssl.create_default_context()
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
 
@@ -214,13 +233,7 @@ def test_with_a_certificate(bench):
         port = bench.stack.port("DOORBELL_TLS_HTTPS")
         return http.client.HTTPSConnection("localhost", port, timeout=timeout, context=trusting)
 
-    with bench.load(connect) as load:
-        pass
-    answered(load)
-    plain = http.client.HTTPConnection("localhost", bench.stack.port("DOORBELL_TLS_HTTP"), timeout=PATIENCE)
-    plain.request("GET", "/in/poster")
-    reply = plain.getresponse()
-    assert reply.status in (301, 308) and reply.getheader("location").startswith("https://localhost/"), reply.status
+    return connect
 
 
 def test_no_log_holds_a_secret(bench):
