@@ -36,7 +36,7 @@ impl Server {
         command.args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string()]);
         command.arg("--dir").arg(folder);
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
-        command.args(["--auto-aof-rewrite-min-size", "512mb", "--rdbcompression", "no"]);
+        command.args(["--auto-aof-rewrite-min-size", "2gb", "--rdbcompression", "no"]);
         command.args(["--maxmemory-policy", "noeviction"]);
         let mut process = Process::start("redis-server", &mut command, Output::Log)
             .context("Redis 7 has to be installed, with `redis-server` in the PATH")?;
