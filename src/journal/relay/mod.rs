@@ -12,6 +12,7 @@ mod listing;
 mod looking;
 mod marks;
 mod offer;
+mod pace;
 mod report;
 mod safety;
 mod slots;

@@ -14,6 +14,7 @@ use super::{
     kept::Kept,
     marks::{Extent, Marks, Part},
     offer::{Fate, Offered, fates, offer},
+    pace::Round,
     report::{Moved, Report},
     safety::{Answer, Safety},
     stop::{Stop, over, stopped, told},
@@ -25,9 +26,6 @@ use crate::{
         sqlite::{Limits, Outbox, Progress},
     },
 };
-
-/// A batch of so many rows says that much comes in.
-const MANY: i64 = 64;
 
 /// What a relay works with.
 pub(super) struct Relay {
@@ -53,6 +51,9 @@ pub(super) struct Relay {
     unsaved: Unsaved,
     /// How many rows are offered at once now. Fewer while one among them is looked for that can't be taken.
     rows: usize,
+    /// How long the first row of the last batch had waited, and how many jobs stood in line before those of the batch.
+    waited: Duration,
+    ahead: Option<u64>,
     pause: Duration,
     next_tidy: Instant,
     next_ask: Instant,
@@ -84,6 +85,8 @@ impl Relay {
             ends_when_empty,
             unsaved: Unsaved::default(),
             rows: options.batch.rows,
+            waited: Duration::ZERO,
+            ahead: None,
             pause: options.retry.0,
             next_tidy: clock::instant(),
             next_ask: clock::instant(),
@@ -98,6 +101,7 @@ impl Relay {
     /// Moves rows until it is told to stop, or the outbox is empty and that is the end.
     pub(super) async fn run(mut self, mut stop: Stop) {
         let mut posted = self.outbox.posted();
+        let mut end = self.outbox.end();
         loop {
             if let Some(answer) = self.safety.take_answer() {
                 self.heed(answer).await;
@@ -125,9 +129,15 @@ impl Relay {
             if self.unsaved.is_some() {
                 self.next_tidy = self.next_tidy.min(clock::instant() + self.options.save_every);
             }
-            if went_well && self.should_gather(self.marks.once() - before) {
+            let came_in = self.outbox.end() - std::mem::replace(&mut end, self.outbox.end());
+            let round =
+                Round { moved: self.marks.once() - before, came_in, waited: self.waited, ahead: self.ahead };
+            if went_well
+                && give_up_at.is_none()
+                && let Some(pause) = self.pause_after(&round)
+            {
                 tokio::select! {
-                    () = tokio::time::sleep(self.options.gather) => {}
+                    () = tokio::time::sleep(pause) => {}
                     () = told(&mut stop, give_up_at) => {}
                 }
             }
@@ -171,12 +181,12 @@ impl Relay {
         self.marks.next(end, looks_for_one)
     }
 
-    /// Whether to let more rows gather after a batch of so many. While much comes in, fewer and larger batches leave the
-    /// disk, which Redis may share, to the journal; a full batch means that there is a backlog, and none is waited for.
-    fn should_gather(&self, moved: i64) -> bool {
-        let full = i64::try_from(self.options.batch.rows).unwrap_or(i64::MAX);
+    /// How long to let acknowledgements go first after a batch. Not at all while they wait for it, or while what the queue
+    /// may have lost is offered again.
+    fn pause_after(&self, round: &Round) -> Option<Duration> {
         let may_wait = self.options.ack == AckWhen::Journal && self.marks.has_new_alone();
-        may_wait && (MANY..full).contains(&moved)
+        let full = i64::try_from(self.options.batch.rows).unwrap_or(i64::MAX);
+        may_wait.then(|| round.pause(full, self.options.gather)).flatten()
     }
 
     fn back_off(&mut self) -> Duration {
@@ -199,6 +209,7 @@ impl Relay {
             return true;
         };
         self.tell(part, Some(first.received_at));
+        self.waited = self.clock.now().since(first.received_at);
         let (rows, batch) = offer(rows);
         match self.take_in(batch, stop).await {
             Ok(taken) => self.took(part, rows, taken).await,
@@ -255,7 +266,8 @@ impl Relay {
 
     /// Takes the answers to a batch up to the first one that is open.
     async fn took(&mut self, part: Part, rows: Vec<Offered>, taken: TakenIn) -> bool {
-        let TakenIn { answers, histories } = taken;
+        let TakenIn { answers, histories, ahead } = taken;
+        self.ahead = ahead;
         let open = self.settle(part, fates(rows, answers));
         let compared = self.compare(&histories).await;
         if let Some(why) = open {
