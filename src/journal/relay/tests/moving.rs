@@ -74,7 +74,7 @@ fn batches(rows: usize) -> super::RelayOptions {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_queue_does_to_a_batch_each_is_taken_once_and_in_order() {
-    let host = Host::new();
+    let host = Host::new().impatient();
     host.queue.set_away(true);
     let store = host.start();
     let mut expected = Vec::new();
@@ -240,7 +240,7 @@ async fn rows_outlive_a_failed_commit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_moves_what_it_can_within_the_grace() {
-    let host = Host::new();
+    let host = Host::new().impatient();
     host.queue.set_away(true);
     let store = host.start();
     for number in 0..100 {

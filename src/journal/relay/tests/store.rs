@@ -26,7 +26,8 @@ async fn waiting_for_both_waits_for_the_queue_while_it_is_well_and_never_longer(
     drained(&store).await;
     end(store).await;
 
-    let host = Host { options: RelayOptions { ack: both(Duration::from_millis(1)), ..host.options }, ..host };
+    let options = RelayOptions { ack: both(Duration::from_millis(1)), ..host.options };
+    let host = Host { options, ..host }.impatient();
     let store = host.start();
     host.queue.fail(&[Failure::Hang]);
     let third = host.add(&store, &sent("third")).await;
