@@ -14,6 +14,7 @@ use std::{
 use serde_json::{Value, json};
 use support::{Said, Service, command, doorbell};
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// Every secret of the configuration below; none may ever be printed or logged.
 const SECRETS: [&str; 5] = [
@@ -309,9 +310,11 @@ fn a_data_folder_has_one_service() {
     let said = doorbell(folder.path(), line).with_code(1);
     assert!(said.error.contains("in use by another process") && said.error.contains("journal-0"), "{said:?}");
 
-    // The configuration names another admin address than the service has.
-    let unused =
-        TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its number").to_string();
+    // The configuration names another admin address than the service has; nobody listens there as long as the socket is
+    // kept.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let unused = socket.local_addr().expect("its number").to_string();
     configure(folder.path(), "127.0.0.1:0", &unused);
     for line in ["list", "drain"] {
         let said = doorbell(folder.path(), line).with_code(1);

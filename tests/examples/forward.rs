@@ -1,10 +1,14 @@
 //! `forward_to_http`: Doorbell, and a consumer in each of the languages that this machine has.
 
+#[allow(clippy::duplicate_mod, reason = "what starts a Redis is only there with that feature")]
+#[path = "../support/ports.rs"]
+mod ports;
+
 use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Read},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     thread::{scope, sleep},
@@ -16,6 +20,7 @@ use doorbell::clock::{Clock, SystemClock, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use self::ports::free_port;
 use super::{
     post,
     support::{Service, doorbell},
@@ -166,7 +171,16 @@ struct Consumer {
 impl Consumer {
     /// Starts it in a folder, and waits until it listens.
     fn start(folder: &Path, command: &impl Fn(u16) -> Command) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Somebody else may take a free port before the consumer does.
+        (0..3).find_map(|_| Self::try_start(folder, command)).unwrap_or_else(|| {
+            let log = fs::read_to_string(folder.join("consumer.log")).unwrap();
+            panic!("the consumer ends at once: {log}")
+        })
+    }
+
+    /// `None` if it ends instead.
+    fn try_start(folder: &Path, command: &impl Fn(u16) -> Command) -> Option<Self> {
+        let port = free_port();
         let mut process = command(port)
             .current_dir(folder)
             .env("WEBHOOK_SECRET", secret())
@@ -176,14 +190,14 @@ impl Consumer {
             .spawn()
             .unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
+        let mut consumer = Self { process, output, port };
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = process.try_wait().unwrap() {
-                let log = fs::read_to_string(folder.join("consumer.log")).unwrap();
-                panic!("the consumer ended with {status}: {log}");
+            if consumer.process.try_wait().unwrap().is_some() {
+                return None;
             }
             sleep(Duration::from_millis(20));
         }
-        Self { process, output, port }
+        Some(consumer)
     }
 
     fn url(&self) -> String {

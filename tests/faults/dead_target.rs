@@ -1,8 +1,8 @@
 //! A dead target with very many jobs waiting for it.
 
-use std::{fmt::Write, net::TcpListener, time::Duration};
+use std::{fmt::Write, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{net::TcpSocket, time::timeout};
 
 use crate::{
     http::Connection,
@@ -12,16 +12,18 @@ use crate::{
 };
 
 const WAITING: u64 = 100_000;
-/// Events in each notification that fills the queue.
-const EVENTS: u64 = 2_000;
+/// Events in each notification that fills the queue: few enough to be taken in well before the sender's deadline.
+const EVENTS: u64 = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_target_with_a_hundred_thousand_jobs_holds_up_no_other_route() {
     let sink = Sink::start().await;
-    // Nobody listens there any more: connections are refused.
-    let dead = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
-    let routes =
-        route("dead", "product.*", &dead.to_string()) + &route("sink", "stock.*", &sink.address.to_string());
+    // Nobody listens there, and nobody else can as long as the socket is kept: connections are refused.
+    let dead = TcpSocket::new_v4().unwrap();
+    dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = dead.local_addr().unwrap();
+    let routes = route("dead", "product.*", &address.to_string())
+        + &route("sink", "stock.*", &sink.address.to_string());
     let service = Setup::with_routes(&routes).start().await;
     let mut filler = Connection::open(service.ingress()).await.unwrap();
     for number in 0..WAITING / EVENTS {

@@ -22,7 +22,7 @@ use futures_util::stream;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Method, StatusCode, Uri, request::Parts};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
@@ -284,7 +284,8 @@ async fn a_url_with_a_password_authenticates_and_shows_it_nowhere() {
     let (parts, _) = server.requests.recv().await.unwrap();
     assert_eq!(parts.headers["authorization"], format!("Basic {}", STANDARD.encode("shop:hunter2")));
 
-    let nobody = format!("http://shop:hunter2@{}/hunter2?token=hunter2", nobody().await);
+    let (_socket, nobody) = nobody();
+    let nobody = format!("http://shop:hunter2@{nobody}/hunter2?token=hunter2");
     let refused = patient(&nobody).handle(Job::sample()).await.unwrap_err();
     for text in [shown, format!("{handler:?}"), error, refused.to_string(), format!("{refused:?}")] {
         assert!(!text.contains("hunter2"), "{text}");
@@ -297,14 +298,17 @@ fn patient(url: &str) -> HttpHandler {
     handler(url, HttpOptions { breaker, ..HttpOptions::default() })
 }
 
-/// An address on which nobody listens.
-async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// An address where nobody listens, as long as the socket is kept and does not.
+fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 #[tokio::test]
 async fn a_dead_target_is_left_alone_until_a_probe_finds_it_alive() {
-    let address = nobody().await;
+    let (socket, address) = nobody();
     let dead = patient(&format!("http://{address}/hooks"));
     let mut other = Server::start().await;
     let alive = patient(&other.url());
@@ -333,7 +337,7 @@ async fn a_dead_target_is_left_alone_until_a_probe_finds_it_alive() {
     assert!(rest > HOUR && rest <= 2 * HOUR, "{rest:?}");
 
     // The target is back: the next probe opens the way for all.
-    let back = Server::start_on(TcpListener::bind(address).await.unwrap());
+    let back = Server::start_on(socket.listen(16).unwrap());
     assert_eq!(dead.0.gate.capacity(0, later + 2 * HOUR), Capacity::free(1));
     dead.handle(Job::sample()).await.unwrap();
     assert_eq!(dead.capacity(0), Capacity::free(32));
