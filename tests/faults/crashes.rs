@@ -44,7 +44,7 @@ async fn killed_at_random_under_load_nothing_acknowledged_is_lost() {
 }
 
 /// A job that took effect more than once is one that a crash fell on.
-async fn assert_blamed_on_crashes(service: &Service, sink: &Sink) {
+pub(crate) async fn assert_blamed_on_crashes(service: &Service, sink: &Sink) {
     let repeated = sink.repeated();
     println!("{} jobs took effect more than once", repeated.len());
     for (job, times) in repeated {
