@@ -88,8 +88,13 @@ def flowing(load):
 
 
 def answered(load):
-    """Asserts that every request got the right answer at once. Late ones are forgiven: the machine may be slow."""
-    wrong = [trouble for trouble in load.troubles if not trouble.what.startswith(("TimeoutError", "timeout"))]
+    """Asserts that every request got the right answer at once. Late ones are forgiven, and so is who was told just before
+    its deadline that it can't be taken in by then: the machine may be slow."""
+    def late(trouble):
+        return (trouble.what.startswith(("TimeoutError", "timeout"))
+                or trouble.what == "status 503" and trouble.seconds >= 1.3)
+
+    wrong = [trouble for trouble in load.troubles if not late(trouble)]
     assert not wrong, f"not taken in at the first time: {wrong[:5]}"
 
 

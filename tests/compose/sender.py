@@ -15,7 +15,7 @@ DEADLINE = 1.5
 PAUSE = 0.05
 KLADANA_TRIES = 4
 
-Trouble = collections.namedtuple("Trouble", "thing what")
+Trouble = collections.namedtuple("Trouble", "thing what seconds")
 Message = collections.namedtuple("Message", "thing path headers body success")
 
 
@@ -127,5 +127,5 @@ class Load:
             trouble = f"{type(error).__name__}: {error}"
         connection.close()
         with self._changed:
-            self.troubles.append(Trouble(message.thing, trouble))
+            self.troubles.append(Trouble(message.thing, trouble, time.monotonic() - began))
         return None, late

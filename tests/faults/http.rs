@@ -76,6 +76,11 @@ impl Reply {
         })
     }
 
+    /// Whether it says no more than that something took too long: the journal, or the sender.
+    pub(crate) fn says_late(&self) -> bool {
+        matches!(self.status, 503 | 408)
+    }
+
     /// Whether the connection ends with this reply.
     pub(crate) fn closes(&self) -> bool {
         self.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))

@@ -11,6 +11,7 @@
     allow(dead_code, reason = "the tests of the queue in Redis use the rest")
 )]
 
+mod control;
 mod crashes;
 mod dead_target;
 mod disk;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use doorbell::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, instant},
     provider::Secret,
     testing::Sender,
 };
@@ -21,6 +21,7 @@ use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use crate::{
     PATIENCE,
+    control::{Control, Trouble},
     http::{Connection, Reply},
     service::Service,
     trace::Trace,
@@ -67,9 +68,10 @@ pub(crate) struct Load {
 struct Log {
     acknowledged: Mutex<BTreeSet<u64>>,
     /// Whatever was no success reply: the object, and what came instead.
-    troubles: Mutex<Vec<(u64, String)>>,
+    troubles: Mutex<Vec<Trouble>>,
     next: AtomicU64,
     stopping: AtomicBool,
+    control: Control,
 }
 
 impl Load {
@@ -85,17 +87,14 @@ impl Load {
         self.log.acknowledged.lock().unwrap().len()
     }
 
-    pub(crate) fn troubles(&self) -> Vec<(u64, String)> {
-        self.log.troubles.lock().unwrap().clone()
-    }
-
     /// Begins no further delivery, repeats those under way until they are acknowledged, and says what was.
-    pub(crate) async fn stop(mut self) -> (BTreeSet<u64>, Vec<(u64, String)>) {
+    pub(crate) async fn stop(mut self) -> (BTreeSet<u64>, Vec<Trouble>) {
         self.log.stopping.store(true, Ordering::Relaxed);
         for connection in self.connections.drain(..) {
             timeout(PATIENCE, connection).await.expect("a delivery is not taken any more").unwrap();
         }
-        (self.log.acknowledged.lock().unwrap().clone(), self.troubles())
+        let troubles = self.log.troubles.lock().unwrap().clone();
+        (self.log.acknowledged.lock().unwrap().clone(), self.log.control.put_aside(troubles))
     }
 }
 
@@ -111,25 +110,21 @@ async fn send_on(log: Arc<Log>, address: watch::Receiver<SocketAddr>) {
         let object = log.next.fetch_add(1, Ordering::Relaxed) + 1;
         let request = delivery(object);
         loop {
-            let target = *address.borrow();
-            match timeout(PATIENCE, attempt(&mut connection, target, &request)).await {
+            let (target, began) = (*address.borrow(), instant());
+            let (what, is_late) = match timeout(PATIENCE, attempt(&mut connection, target, &request)).await {
                 Ok(Ok(reply)) if is_success(&reply) => break,
-                Ok(Ok(reply)) => log.trouble(object, format!("status {}", reply.status)),
-                Ok(Err(error)) => log.trouble(object, error.to_string()),
-                Err(_) => log.trouble(object, "no reply".into()),
-            }
+                Ok(Ok(reply)) => (format!("status {}", reply.status), reply.says_late()),
+                Ok(Err(error)) => (error.to_string(), false),
+                Err(_) => ("no reply".into(), true),
+            };
+            let trouble = Trouble::new(format!("delivery {object}: {what}"), is_late, began);
+            log.troubles.lock().unwrap().push(trouble);
             connection = None;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         log.acknowledged.lock().unwrap().insert(object);
         // What a till sends, not as much as will go through: the target has to keep up.
         tokio::time::sleep(Duration::from_millis(4)).await;
-    }
-}
-
-impl Log {
-    fn trouble(&self, object: u64, what: String) {
-        self.troubles.lock().unwrap().push((object, what));
     }
 }
 

@@ -12,10 +12,12 @@ use std::{
     time::Duration,
 };
 
+use doorbell::clock::instant;
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     PATIENCE,
+    control::{Control, Trouble},
     http::{Connection, Reply},
     sender::{PATH_SECRET, delivery, is_success},
     service::Service,
@@ -38,14 +40,15 @@ pub(super) struct Vendors {
 #[derive(Default)]
 struct Log {
     acknowledged: Mutex<BTreeSet<u64>>,
-    /// What went wrong, in words. Nothing in it is a reason to fail where an ingress is killed.
-    troubles: Mutex<Vec<String>>,
-    /// What a vendor has given up.
-    given_up: Mutex<Vec<String>>,
+    /// What went wrong. Nothing in it is a reason to fail where an ingress is killed.
+    troubles: Mutex<Vec<Trouble>>,
+    /// What a vendor has given up: the last try of each.
+    given_up: Mutex<Vec<Trouble>>,
     /// Where to send: what stands behind an unreachable one is tried next, as a reverse proxy does.
     addresses: Mutex<Vec<SocketAddr>>,
     next: AtomicU64,
     stopping: AtomicBool,
+    control: Control,
 }
 
 #[derive(Clone, Copy)]
@@ -92,7 +95,7 @@ impl Vendors {
     pub(super) async fn stop(self) -> BTreeSet<u64> {
         let log = self.log.clone();
         let acknowledged = self.stop_after_trouble().await;
-        let troubles = log.troubles.lock().unwrap();
+        let troubles = log.control.put_aside(log.troubles.lock().unwrap().clone());
         assert!(troubles.is_empty(), "{} of {}: {troubles:#?}", troubles.len(), acknowledged.len());
         acknowledged
     }
@@ -103,7 +106,7 @@ impl Vendors {
         while let Some(ended) = timeout(PATIENCE, self.senders.join_next()).await.expect("a sender hangs") {
             ended.unwrap();
         }
-        let given_up = self.log.given_up.lock().unwrap();
+        let given_up = self.log.control.put_aside(self.log.given_up.lock().unwrap().clone());
         assert!(given_up.is_empty(), "lost for good: {given_up:#?}");
         self.numbers()
     }
@@ -125,30 +128,33 @@ async fn send(log: Arc<Log>, vendor: Vendor) {
 /// once; a reply that does not come in time is not.
 async fn kladana(log: &Log, number: u64) {
     let request = notification(number);
-    let mut last = String::new();
-    for attempt in 0..KLADANA_TRIES {
+    for attempt in 1..=KLADANA_TRIES {
+        let began = instant();
         let once = async {
-            let mut connection = connect(log, attempt).await?;
+            let mut connection = connect(log, attempt - 1).await?;
             connection.exchange(&request).await
         };
-        last = match timeout(DEADLINE, once).await {
+        let (what, is_late, is_last) = match timeout(DEADLINE, once).await {
             Ok(Ok(reply)) if matches!(reply.status, 200 | 204) => return log.acknowledge(number),
-            Ok(Ok(reply)) => format!("notification {number}: status {}", reply.status),
-            Ok(Err(error)) => format!("notification {number}: {error}"),
-            Err(_) => {
-                last = format!("notification {number}: no reply within {DEADLINE:?}");
-                break;
+            Ok(Ok(reply)) => {
+                (format!("status {}", reply.status), reply.says_late(), attempt == KLADANA_TRIES)
             }
+            Ok(Err(error)) => (error.to_string(), false, attempt == KLADANA_TRIES),
+            Err(_) => (format!("no reply within {DEADLINE:?}"), true, true),
         };
-        log.troubles.lock().unwrap().push(last.clone());
+        let trouble = Trouble::new(format!("notification {number}: {what}"), is_late, began);
+        if is_last {
+            return log.given_up.lock().unwrap().push(trouble);
+        }
+        log.troubles.lock().unwrap().push(trouble);
     }
-    log.given_up.lock().unwrap().push(last);
 }
 
 /// On a connection that is kept. It asks again for two days, so here until it is done.
 async fn poster(log: &Log, number: u64, kept: &mut Option<Connection>) {
     let request = delivery(number);
     for attempt in 0.. {
+        let began = instant();
         let once = async {
             let mut connection = match kept.take().filter(|connection| !connection.is_closed()) {
                 Some(connection) => connection,
@@ -160,12 +166,13 @@ async fn poster(log: &Log, number: u64, kept: &mut Option<Connection>) {
             }
             Ok::<Reply, io::Error>(reply)
         };
-        let trouble = match timeout(DEADLINE, once).await {
+        let (what, is_late) = match timeout(DEADLINE, once).await {
             Ok(Ok(reply)) if is_success(&reply) => return log.acknowledge(number),
-            Ok(Ok(reply)) => format!("delivery {number}: status {}", reply.status),
-            Ok(Err(error)) => format!("delivery {number}: {error}"),
-            Err(_) => format!("delivery {number}: no reply within {DEADLINE:?}"),
+            Ok(Ok(reply)) => (format!("status {}", reply.status), reply.says_late()),
+            Ok(Err(error)) => (error.to_string(), false),
+            Err(_) => (format!("no reply within {DEADLINE:?}"), true),
         };
+        let trouble = Trouble::new(format!("delivery {number}: {what}"), is_late, began);
         log.troubles.lock().unwrap().push(trouble);
         *kept = None;
         tokio::time::sleep(Duration::from_millis(10)).await;
