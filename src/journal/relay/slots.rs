@@ -31,7 +31,7 @@ pub(super) struct Slot {
 /// All slots that this process relays now. The first one is its own, if it has one.
 pub(super) struct Slots {
     relayed: Mutex<Vec<Slot>>,
-    /// What relays of slots that were let go had moved.
+    /// What relays of slots that were let go had moved. Locked only while `relayed` is.
     past: Mutex<Moved>,
     stop: watch::Sender<Option<Instant>>,
     context: Context,
@@ -58,8 +58,10 @@ impl Slots {
 
     /// What all relays have moved since this process began.
     pub(super) fn moved(&self) -> Moved {
+        // A slot that is let go between two looks would count twice, or not at all.
+        let relayed = self.relayed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sum = *self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        self.all().iter().for_each(|slot| sum += slot.report.moved());
+        relayed.iter().for_each(|slot| sum += slot.report.moved());
         sum
     }
 
@@ -94,10 +96,13 @@ impl Slots {
         let gone = {
             let mut relayed = self.relayed.lock().unwrap_or_else(PoisonError::into_inner);
             let at = relayed.iter().position(|slot| slot.outbox.slot() == number);
-            at.map(|at| relayed.remove(at))
+            at.map(|at| {
+                let slot = relayed.remove(at);
+                *self.past.lock().unwrap_or_else(PoisonError::into_inner) += slot.report.moved();
+                slot
+            })
         };
         if let Some(slot) = gone {
-            *self.past.lock().unwrap_or_else(PoisonError::into_inner) += slot.report.moved();
             tracing::info!(slot = number, "nothing is left to relay in this slot; it is let go");
             // Closing waits for the writer's thread. A panic in there has been reported.
             let _ = tokio::task::spawn_blocking(move || drop(slot)).await;
