@@ -88,7 +88,7 @@ async fn what_is_not_there_can_be_nothing() {
 async fn a_vendor_that_does_not_answer_is_given_up() {
     let vendor = Vendor::start(|_| std::future::pending()).await;
     let mut options = ClientOptions::default();
-    (options.timeout, options.attempts) = (Duration::from_millis(30), 2);
+    (options.timeout, options.attempts) = (Duration::from_millis(500), 2);
     let error = client(&vendor, &FastTimer::new(), options).fetch::<Value>(&product()).await.unwrap_err();
     let ClientError::NoAnswer { source, .. } = &error else { panic!("{error:?}") };
     assert!(source.downcast_ref().is_some_and(reqwest::Error::is_timeout), "{error:?}");

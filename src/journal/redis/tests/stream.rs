@@ -80,7 +80,7 @@ async fn a_refusal_says_why_and_how_to_mend_it() {
 async fn an_entry_whose_answer_is_lost_was_sent_once() {
     let server = RedisServer::start(&[]);
     let proxy = Proxy::start(server.port).await;
-    let timeout = Duration::from_millis(400);
+    let timeout = Duration::from_secs(2);
     let streams = streams(&RedisAddress { timeout, ..RedisAddress::new([proxy.url()]) });
     streams.append("orders", None, &FIELDS).await.unwrap();
     proxy.delay(timeout * 2);
