@@ -15,7 +15,7 @@ impl Sentinels {
     pub(crate) fn start(primary: &RedisServer, replicas: usize) -> Self {
         let configuration = format!(
             "sentinel monitor {PRIMARY} 127.0.0.1 {} 2\n\
-             sentinel down-after-milliseconds {PRIMARY} 1000\n\
+             sentinel down-after-milliseconds {PRIMARY} 5000\n\
              sentinel failover-timeout {PRIMARY} 5000\n",
             primary.port
         );
