@@ -1,5 +1,6 @@
 //! `forward_to_http`: Doorbell, and a consumer in each of the languages that this machine has.
 
+#[allow(clippy::duplicate_mod, reason = "what starts a Redis is only there with that feature")]
 #[path = "../support/ports.rs"]
 mod ports;
 
