@@ -143,9 +143,6 @@ pub(crate) struct TakenIn {
     /// Which copy of the data took it: for each lane that was touched, the replication id of its server. When a lane's
     /// id is another than last time, writes that were confirmed before may be lost.
     pub(crate) histories: Vec<(u32, String)>,
-    /// How many jobs stand in line before those of the batch, on the route and lane where they are fewest: so many begin
-    /// before one of these would. `None`: the batch queued no jobs.
-    pub(crate) ahead: Option<u64>,
 }
 
 /// How safe it is what was taken in.

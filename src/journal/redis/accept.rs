@@ -97,23 +97,21 @@ pub(super) async fn take_in(
     let prepared = &prepared;
     let lanes = touched.map(|(lane, places)| async move {
         let mut answers = Vec::with_capacity(places.len());
-        let (mut history, mut ahead) = (None, None);
+        let mut history = None;
         for piece in pieces(&places, |place| prepared[*place].weight()) {
             let deliveries: Vec<_> = piece.iter().map(|place| &prepared[*place]).collect();
             let stored = store(core, feeder, lane, &deliveries, Way::Relayed).await?;
             answers.extend(stored.answers);
             // The first one's: if the server changes between two pieces, the next answer tells of it.
             history.get_or_insert(stored.history);
-            ahead = fewest(ahead, stored.ahead);
         }
-        Ok::<_, LinkError>((lane, places, Stored { answers, ahead, history: history.unwrap_or_default() }))
+        Ok::<_, LinkError>((lane, places, Stored { answers, history: history.unwrap_or_default() }))
     });
-    let mut taken = TakenIn { answers: Vec::new(), histories: Vec::new(), ahead: None };
+    let mut taken = TakenIn { answers: Vec::new(), histories: Vec::new() };
     let mut answers = vec![None; batch.len()];
     for stored in futures_util::future::join_all(lanes).await {
         let (lane, places, stored) = stored?;
         taken.histories.push((lane, stored.history));
-        taken.ahead = fewest(taken.ahead, stored.ahead);
         for (place, answer) in places.into_iter().zip(stored.answers) {
             answers[place] = Some(answer);
         }
@@ -130,7 +128,7 @@ pub(super) async fn make_safe(core: &Core) -> Result<Safe, StoreError> {
     // on a connection a wait holds up all that stands behind it.
     for lane in 0..core.options.lanes_of_all_servers() {
         let (answer, short) = core.run_safe(lane, &ACCEPT, &[b"2"]).await?;
-        safe.histories.push((lane, pop_tail(&mut answer::list(answer)?)?.1));
+        safe.histories.push((lane, pop_history(&mut answer::list(answer)?)?));
         safe.short = short;
         if safe.short.is_some() {
             break;
@@ -166,8 +164,6 @@ enum Way {
 /// What became of a batch on one lane.
 struct Stored {
     answers: Vec<Accepted>,
-    /// How many jobs stood in line before these on the route where they were fewest, if it queued any and was relayed.
-    ahead: Option<u64>,
     /// The replication id of the server, if the batch was relayed.
     history: String,
 }
@@ -212,7 +208,7 @@ async fn store(
     if !jobs.is_empty() {
         feeder.tell(Command::Lane(lane));
     }
-    let (ahead, history) = pop_tail(&mut answers)?;
+    let history = pop_history(&mut answers)?;
     if answers.len() != deliveries.len() {
         return Err(LinkError::Refused(format!(
             "{} answers came for {} deliveries",
@@ -230,17 +226,10 @@ async fn store(
             }
         })
     });
-    Ok(Stored { answers: accepted.collect::<Result<_, LinkError>>()?, ahead, history })
+    Ok(Stored { answers: accepted.collect::<Result<_, LinkError>>()?, history })
 }
 
-/// What stands behind the answers: how many jobs were ahead, and the replication id.
-fn pop_tail(answers: &mut Vec<redis::Value>) -> Result<(Option<u64>, String), LinkError> {
-    let history = answers.pop().map(answer::text).transpose()?.unwrap_or_default();
-    let ahead = answers.pop().map(|ahead| answer::int(&ahead)).transpose()?;
-    Ok((ahead.and_then(|ahead| u64::try_from(ahead).ok()), history))
-}
-
-/// The smaller one of those that are known.
-fn fewest(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    one.into_iter().chain(other).min()
+/// The replication id, which stands behind the answers.
+fn pop_history(answers: &mut Vec<redis::Value>) -> Result<String, LinkError> {
+    Ok(answers.pop().map(answer::text).transpose()?.unwrap_or_default())
 }

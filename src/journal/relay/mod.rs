@@ -12,7 +12,6 @@ mod listing;
 mod looking;
 mod marks;
 mod offer;
-mod pace;
 mod report;
 mod safety;
 mod slots;

@@ -14,7 +14,6 @@ use super::{
     kept::Kept,
     marks::{Extent, Marks, Part},
     offer::{Fate, Offered, fates, offer},
-    pace::Round,
     report::{Moved, Report},
     safety::{Answer, Safety},
     stop::{Stop, over, stopped, told},
@@ -26,6 +25,9 @@ use crate::{
         sqlite::{Limits, Outbox, Progress},
     },
 };
+
+/// A batch of so many rows says that much comes in.
+const MANY: i64 = 64;
 
 /// What a relay works with.
 pub(super) struct Relay {
@@ -51,9 +53,6 @@ pub(super) struct Relay {
     unsaved: Unsaved,
     /// How many rows are offered at once now. Fewer while one among them is looked for that can't be taken.
     rows: usize,
-    /// How long the first row of the last batch had waited, and how many jobs stood in line before those of the batch.
-    waited: Duration,
-    ahead: Option<u64>,
     pause: Duration,
     next_tidy: Instant,
     next_ask: Instant,
@@ -85,8 +84,6 @@ impl Relay {
             ends_when_empty,
             unsaved: Unsaved::default(),
             rows: options.batch.rows,
-            waited: Duration::ZERO,
-            ahead: None,
             pause: options.retry.0,
             next_tidy: clock::instant(),
             next_ask: clock::instant(),
@@ -101,7 +98,6 @@ impl Relay {
     /// Moves rows until it is told to stop, or the outbox is empty and that is the end.
     pub(super) async fn run(mut self, mut stop: Stop) {
         let mut posted = self.outbox.posted();
-        let mut end = self.outbox.end();
         loop {
             if let Some(answer) = self.safety.take_answer() {
                 self.heed(answer).await;
@@ -129,15 +125,9 @@ impl Relay {
             if self.unsaved.is_some() {
                 self.next_tidy = self.next_tidy.min(clock::instant() + self.options.save_every);
             }
-            let came_in = self.outbox.end() - std::mem::replace(&mut end, self.outbox.end());
-            let round =
-                Round { moved: self.marks.once() - before, came_in, waited: self.waited, ahead: self.ahead };
-            if went_well
-                && give_up_at.is_none()
-                && let Some(pause) = self.pause_after(&round)
-            {
+            if went_well && self.should_gather(self.marks.once() - before) {
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(self.options.gather) => {}
                     () = told(&mut stop, give_up_at) => {}
                 }
             }
@@ -181,12 +171,12 @@ impl Relay {
         self.marks.next(end, looks_for_one)
     }
 
-    /// How long to let acknowledgements go first after a batch. Not at all while they wait for it, or while what the queue
-    /// may have lost is offered again.
-    fn pause_after(&self, round: &Round) -> Option<Duration> {
-        let may_wait = self.options.ack == AckWhen::Journal && self.marks.has_new_alone();
+    /// Whether to let more rows gather after a batch of so many. While much comes in, fewer and larger batches leave the
+    /// disk, which Redis may share, to the journal; a full batch means that there is a backlog, and none is waited for.
+    fn should_gather(&self, moved: i64) -> bool {
         let full = i64::try_from(self.options.batch.rows).unwrap_or(i64::MAX);
-        may_wait.then(|| round.pause(full, self.options.gather)).flatten()
+        let may_wait = self.options.ack == AckWhen::Journal && self.marks.has_new_alone();
+        may_wait && (MANY..full).contains(&moved)
     }
 
     fn back_off(&mut self) -> Duration {
@@ -209,7 +199,6 @@ impl Relay {
             return true;
         };
         self.tell(part, Some(first.received_at));
-        self.waited = self.clock.now().since(first.received_at);
         let (rows, batch) = offer(rows);
         match self.take_in(batch, stop).await {
             Ok(taken) => self.took(part, rows, taken).await,
@@ -266,8 +255,7 @@ impl Relay {
 
     /// Takes the answers to a batch up to the first one that is open.
     async fn took(&mut self, part: Part, rows: Vec<Offered>, taken: TakenIn) -> bool {
-        let TakenIn { answers, histories, ahead } = taken;
-        self.ahead = ahead;
+        let TakenIn { answers, histories } = taken;
         let open = self.settle(part, fates(rows, answers));
         let compared = self.compare(&histories).await;
         if let Some(why) = open {

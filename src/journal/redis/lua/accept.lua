@@ -3,9 +3,8 @@
 -- for each delivery:
 -- id, dedupe key or nothing, what kind of key ('i' an id, 'f' an equal body), its window in ms, state, number of unrouted
 -- events, value, number of jobs, and for each job: number of its event, route, id.
--- Answers for each: nothing (new), 'r' (new, but its sender's id was used before), or the id of the original; then, for a
--- relay, how many jobs stood in line before these on the route where they were fewest (-1: none were queued), and the
--- replication id.
+-- Answers for each: nothing (new), 'r' (new, but its sender's id was used before), or the id of the original; then the
+-- replication id or nothing.
 local now = now_ms()
 -- Before anything is written: a user who may not ask would else be refused what has been done, and repeat it for ever.
 local history = ''
@@ -186,14 +185,7 @@ call_all('HSET', prefix .. 'dedupe', seen)
 call_all('ZADD', prefix .. 'index', index)
 call_all('ZADD', prefix .. 'odd', odd)
 call_all('HSET', prefix .. 'jobids', job_ids)
-local ahead = -1
-for route, queue in pairs(new) do
-  if ARGV[2] ~= '0' then
-    local before = redis.call('LLEN', prefix .. 'new:' .. route)
-    if ahead == -1 or before < ahead then ahead = before end
-  end
-  call_all('RPUSH', prefix .. 'new:' .. route, queue)
-end
+for route, queue in pairs(new) do call_all('RPUSH', prefix .. 'new:' .. route, queue) end
 save_counts()
 if job_count > 0 then wake() end
 
@@ -201,5 +193,5 @@ if job_count > 0 then wake() end
 -- an older one, or of none at all on a new connection.
 if ARGV[2] == '2' and record_count == 0 then redis.call('SET', prefix .. 'waited', int(now)) end
 
-answers[answer_count + 1], answers[answer_count + 2] = ahead, history
+answers[answer_count + 1] = history
 return answers

@@ -202,7 +202,7 @@ impl Fake {
                     state.taken.push(*id);
                 }
             }
-            TakenIn { answers, histories: vec![(0, state.history.to_string())], ahead: Some(0) }
+            TakenIn { answers, histories: vec![(0, state.history.to_string())] }
         })
     }
 }
