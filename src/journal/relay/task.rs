@@ -327,7 +327,12 @@ impl Relay {
                 "all that is kept was offered to the queue again; what it had lost runs, perhaps for the second time"
             );
         }
-        self.tell(part, None);
+        if self.next_part(self.outbox.end()).is_none() {
+            self.tell(part, None);
+        } else {
+            // What waits came behind the first row of this batch; by how much says the next one.
+            self.report.reached(self.marks.once(), self.marks.unsure());
+        }
     }
 
     /// Whether what was offered is safe, if the queue is still the copy of its data that had it.
@@ -361,11 +366,11 @@ impl Relay {
     /// Reports how far this relay is, and when the first row of a part that waits was received.
     fn tell(&self, part: Part, oldest: Option<Timestamp>) {
         let unsure = self.marks.unsure();
+        self.report.reached(self.marks.once(), unsure);
         // What is new was received later than what is offered again.
         if part == Part::Again || unsure == 0 {
             self.report.set_oldest(oldest);
         }
-        self.report.reached(self.marks.once(), unsure);
     }
 
     /// Sees whether the queue is the same copy of its data as before. If it is not, everything that is kept is offered

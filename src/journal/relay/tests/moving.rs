@@ -68,6 +68,33 @@ async fn a_long_backlog_is_moved_in_order_and_in_batches() {
     end(store).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_a_backlog_is_moved_its_age_is_never_unknown() {
+    const AGE: Duration = Duration::from_secs(7);
+    let host = Host { options: batches(64), ..Host::new() };
+    host.queue.set_shallow();
+    host.queue.set_away(true);
+    let store = host.start();
+    for _ in 0..20_000 / 500 {
+        let new: Vec<_> = (0..500).map(|_| host.prepare(&sent("{}"))).collect();
+        for accepted in futures_util::future::join_all(new.into_iter().map(|new| store.accept(new))).await {
+            accepted.unwrap();
+        }
+    }
+    host.clock.advance(AGE);
+    until("a look at them", || async { (store.relay().oldest >= AGE).then_some(()) }).await;
+    host.queue.set_away(false);
+    loop {
+        let state = store.relay();
+        if state.backlog == 0 {
+            break;
+        }
+        assert!(state.oldest >= AGE, "{state:?}");
+        tokio::task::yield_now().await;
+    }
+    end(store).await;
+}
+
 fn batches(rows: usize) -> super::RelayOptions {
     super::RelayOptions { batch: Limits { rows, bytes: 1 << 20 }, ..super::RelayOptions::default() }
 }
