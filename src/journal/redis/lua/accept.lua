@@ -191,7 +191,7 @@ if job_count > 0 then wake() end
 
 -- WAIT counts the replicas that have what this connection wrote last. Without a write of its own a call would be told of
 -- an older one, or of none at all on a new connection.
-if ARGV[2] == '2' and record_count == 0 then redis.call('SET', prefix .. 'waited', int(now)) end
+if ARGV[2] == '2' then redis.call('SET', prefix .. 'waited', int(now)) end
 
 answers[answer_count + 1] = history
 return answers
