@@ -21,7 +21,7 @@ use crate::{
 
 /// When a dribbling connection must be over: its headers have 2 s, its body 1 s after them, and a reply that it does
 /// not read lingers for 1 s. The rest is for a machine that is busy with other tests.
-const IN_TIME: Duration = Duration::from_secs(30);
+const IN_TIME: Duration = Duration::from_secs(15);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_dribbling_connections_are_closed_while_good_ones_are_answered() {

@@ -18,8 +18,6 @@ use crate::{
 
 /// How long a lease lasts.
 const LEASE: Duration = Duration::from_secs(30);
-/// How often a host looks at leases that have run out, at least.
-const LOOK: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ingress_adopts_the_slot_of_one_that_is_gone_for_good() {
@@ -72,9 +70,9 @@ async fn a_killed_workers_jobs_run_again_within_the_lease() {
     until("all jobs run again", async || site.sink.effects().len() == 2 * jobs).await;
     let waited = killed.elapsed();
     println!("they ran again after {waited:?}");
-    // Renewed by the one that was killed just before, they end a lease later, and are seen to with the next look. Three
-    // more are for the machine: they run one after the other.
-    assert!(waited < LEASE + 4 * LOOK, "{waited:?}");
+    // Renewed by the one that was killed just before, they end a lease later; then come the looks at them, and they run
+    // one after the other.
+    assert!(waited < LEASE + LEASE / 2, "{waited:?}");
     site.worker.is_idle().await;
     let effects = site.sink.effects();
     let (first, again) = effects.split_at(jobs);
