@@ -5,6 +5,7 @@ use std::{sync::LazyLock, time::Instant};
 use super::{
     answer,
     batch::{HEAVY, MANY, Waiting},
+    bundle,
     core::Core,
     feeder::{Command, Feeder},
     link::{LinkError, Script},
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     clock,
     delivery::DeliveryId,
-    journal::{Accepted, NewDelivery, Safe, StoreError, TakenIn},
+    journal::{Accepted, Dedupe, NewDelivery, Safe, StoreError, TakenIn},
 };
 
 static ACCEPT: LazyLock<Script> = script!("accept");
@@ -23,18 +24,15 @@ static ACCEPT: LazyLock<Script> = script!("accept");
 pub(super) struct Prepared {
     pub(super) lane: u32,
     stored: Value,
-    /// The key, its kind (`i` an id, `f` an equal body), its window in milliseconds.
-    dedupe: Option<([u8; 32], &'static str, u128)>,
+    dedupe: Option<Dedupe>,
     give_up_at: Instant,
 }
 
 impl Prepared {
     pub(super) fn new(new: &NewDelivery, lanes: u32) -> Self {
-        let dedupe = new.dedupe.map(|by| {
-            (by.key.to_bytes(), if by.key.is_fallback() { "f" } else { "i" }, by.window.as_millis())
-        });
-        let lane = lane_of(dedupe.as_ref().map(|(key, ..)| &key[..16]), new.id, lanes);
-        Self { lane, stored: Value::new(new), dedupe, give_up_at: new.give_up_at }
+        let claim = new.dedupe.map(|by| by.key.to_bytes());
+        let lane = lane_of(claim.as_ref().map(|key| &key[..16]), new.id, lanes);
+        Self { lane, stored: Value::new(new), dedupe: new.dedupe, give_up_at: new.give_up_at }
     }
 
     /// How many bytes go to Redis for it, about.
@@ -128,7 +126,8 @@ pub(super) async fn make_safe(core: &Core) -> Result<Safe, StoreError> {
     // on a connection a wait holds up all that stands behind it.
     for lane in 0..core.options.lanes_of_all_servers() {
         let (answer, short) = core.run_safe(lane, &ACCEPT, &[b"2"]).await?;
-        safe.histories.push((lane, pop_history(&mut answer::list(answer)?)?));
+        let [_, _, history] = answer::fixed(answer)?;
+        safe.histories.push((lane, answer::text(history)?));
         safe.short = short;
         if safe.short.is_some() {
             break;
@@ -176,39 +175,30 @@ async fn store(
     deliveries: &[&Prepared],
     way: Way,
 ) -> Result<Stored, LinkError> {
-    let mut texts = Vec::with_capacity(deliveries.len());
-    for new in deliveries {
-        let window = new.dedupe.as_ref().map(|(_, _, window)| window.to_string()).unwrap_or_default();
-        let Value { state, unrouted, jobs, .. } = &new.stored;
-        texts.push([window, (*state as u8).to_string(), unrouted.to_string(), jobs.len().to_string()]);
-    }
-    let jobs = deliveries.iter().flat_map(|new| {
-        let id = new.stored.id;
-        new.stored.jobs.iter().map(move |(event, route)| (event.to_string(), id.event(*event).job(route)))
-    });
-    let jobs: Vec<_> = jobs.collect();
-    let mut rest = jobs.iter();
-    let mut args: Vec<&[u8]> = Vec::with_capacity(1 + 8 * deliveries.len() + 3 * jobs.len());
-    args.push(match way {
-        Way::Alone => b"0",
-        Way::Relayed => b"1",
-    });
-    for (new, [window, state, unrouted, count]) in deliveries.iter().zip(&texts) {
-        let (key, kind): (&[u8], _) = match &new.dedupe {
-            Some((key, kind, _)) => (key, *kind),
-            None => (b"", ""),
-        };
-        args.extend([new.stored.id.as_bytes(), key, kind.as_bytes(), window.as_bytes()]);
-        args.extend([state.as_bytes(), unrouted.as_bytes(), &new.stored.value, count.as_bytes()]);
-        for ((_, route), (event, id)) in new.stored.jobs.iter().zip(&mut rest) {
-            args.extend([event.as_bytes(), route.as_bytes(), id.as_bytes()]);
+    let mut routes: Vec<&str> = Vec::new();
+    let mut bundles: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    for bundle in bundle::split(deliveries, |new| &new.stored.value) {
+        let mut plan = Vec::with_capacity(bundle.len() * 128);
+        for new in bundle {
+            write_plan(&mut plan, new, &mut routes);
         }
+        bundles.push((plan, bundle::write(bundle.iter().map(|new| (new.stored.id, &new.stored.value[..])))));
     }
-    let mut answers = answer::list(core.run(lane, &ACCEPT, &args).await?)?;
-    if !jobs.is_empty() {
+    let route_count = routes.len().to_string();
+    let mut args: Vec<&[u8]> = vec![
+        match way {
+            Way::Alone => b"0",
+            Way::Relayed => b"1",
+        },
+        route_count.as_bytes(),
+    ];
+    args.extend(routes.iter().map(|route| route.as_bytes()));
+    args.extend(bundles.iter().flat_map(|(plan, bundle)| [&plan[..], bundle]));
+    let [letters, originals, history] = answer::fixed(core.run(lane, &ACCEPT, &args).await?)?;
+    if !routes.is_empty() {
         feeder.tell(Command::Lane(lane));
     }
-    let history = pop_history(&mut answers)?;
+    let answers = read_answers(&answer::bytes(letters)?, &answer::bytes(originals)?)?;
     if answers.len() != deliveries.len() {
         return Err(LinkError::Refused(format!(
             "{} answers came for {} deliveries",
@@ -216,20 +206,60 @@ async fn store(
             deliveries.len()
         )));
     }
-    let accepted = answers.into_iter().map(|answer| {
-        Ok(match &answer::bytes(answer)?[..] {
-            b"" => Accepted::New { id_reused: false },
-            b"r" => Accepted::New { id_reused: true },
-            id => {
-                let id = id.try_into().map_err(|_| LinkError::Refused("an answer is no id".into()))?;
-                Accepted::Duplicate { original: DeliveryId::from_bytes(id) }
-            }
-        })
-    });
-    Ok(Stored { answers: accepted.collect::<Result<_, LinkError>>()?, history })
+    Ok(Stored { answers, history: answer::text(history)? })
 }
 
-/// The replication id, which stands behind the answers.
-fn pop_history(answers: &mut Vec<redis::Value>) -> Result<String, LinkError> {
-    Ok(answers.pop().map(answer::text).transpose()?.unwrap_or_default())
+/// Adds to a plan what the script has to know of a delivery; `accept.lua` says how it is written.
+fn write_plan<'a>(plan: &mut Vec<u8>, new: &'a Prepared, routes: &mut Vec<&'a str>) {
+    let Value { id, state, unrouted, jobs, received_at, .. } = &new.stored;
+    plan.extend(id.as_bytes());
+    let (key, kind, window) = match &new.dedupe {
+        Some(by) => (by.key.to_bytes(), if by.key.is_fallback() { 2 } else { 1 }, by.window.as_millis()),
+        None => ([0; 32], 0, 0),
+    };
+    plan.extend(key);
+    plan.push(kind);
+    write_millis(plan, window);
+    // A clock that says it is before 1970 is wrong by more than any window.
+    write_millis(plan, u128::try_from(received_at.as_millis()).unwrap_or_default());
+    plan.push(*state as u8);
+    write_count(plan, *unrouted);
+    write_count(plan, jobs.len());
+    for (event, route) in jobs {
+        let number = routes.iter().position(|known| *known == &**route).unwrap_or_else(|| {
+            routes.push(route);
+            routes.len() - 1
+        });
+        plan.extend(event.to_be_bytes());
+        write_count(plan, number);
+        plan.extend(id.event(*event).job(route).as_bytes());
+    }
+}
+
+/// Milliseconds, in six bytes.
+fn write_millis(plan: &mut Vec<u8>, millis: u128) {
+    let millis = u64::try_from(millis).unwrap_or(u64::MAX).min((1 << 48) - 1);
+    plan.extend(&millis.to_be_bytes()[2..]);
+}
+
+/// A number, in four bytes.
+fn write_count(plan: &mut Vec<u8>, count: usize) {
+    plan.extend(u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
+}
+
+/// What became of each: a letter, and for duplicates the next one of the originals.
+fn read_answers(letters: &[u8], originals: &[u8]) -> Result<Vec<Accepted>, LinkError> {
+    let (originals, _) = originals.as_chunks::<16>();
+    let mut originals = originals.iter();
+    let unreadable = || LinkError::Refused("an answer is neither new nor a duplicate".into());
+    let read = |letter: &u8| match letter {
+        b'n' => Ok(Accepted::New { id_reused: false }),
+        b'r' => Ok(Accepted::New { id_reused: true }),
+        b'd' => {
+            let id = originals.next().ok_or_else(unreadable)?;
+            Ok(Accepted::Duplicate { original: DeliveryId::from_bytes(*id) })
+        }
+        _ => Err(unreadable()),
+    };
+    letters.iter().map(read).collect()
 }

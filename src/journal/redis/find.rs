@@ -21,6 +21,7 @@ use crate::{
 };
 
 static HEADS: LazyLock<Script> = script!("heads", no_writes);
+static DELIVERY: LazyLock<Script> = script!("delivery", no_writes);
 
 /// How many fields or members one command asks for.
 const PIECE: usize = 500;
@@ -127,8 +128,7 @@ impl Redis {
     /// All that is stored of a delivery, and in which lane.
     pub(super) async fn value(&self, id: DeliveryId) -> Result<Option<(u32, Vec<u8>)>, LinkError> {
         self.in_any_lane(|lane| async move {
-            let key = key(lane, &[b"d:", &id.as_bytes()[..]].concat());
-            answer::optional(self.core.link.command(lane, Cmd::new().arg("GET").arg(key)).await?)
+            answer::optional(self.core.run(lane, &DELIVERY, &[id.as_bytes()]).await?)
         })
         .await
     }
@@ -179,7 +179,8 @@ impl Redis {
         // places than a delivery has events.
         let millis = (id.as_u128() >> 80).saturating_sub(1);
         let to = [b"[", &(millis << 80).to_be_bytes()[..]].concat();
-        let mut from = [b"[", &id.as_bytes()[..]].concat();
+        // A member of the index begins with an id, and ends in the name of a bundle, which is text.
+        let mut from = [b"(", &id.as_bytes()[..], &[0xff]].concat();
         let mut looked_at = 0;
         // Nearly always it is the first one.
         let mut count = 8;
@@ -188,7 +189,7 @@ impl Redis {
             ask.arg("ZREVRANGEBYLEX").arg(key(lane, b"index")).arg(&from).arg(&to);
             ask.arg("LIMIT").arg(0).arg(count);
             let members = answer::list(self.core.link.command(lane, &ask).await?)?;
-            let ids: Vec<_> = members.into_iter().map(id_of).collect::<Result<_, _>>()?;
+            let ids: Vec<_> = members.into_iter().map(id_in_front).collect::<Result<_, _>>()?;
             if let Some(delivery) = ids.iter().find(|delivery| delivery.is_sibling(id)) {
                 return Ok(Some(*delivery));
             }
@@ -320,6 +321,11 @@ pub(super) fn heads(value: Value) -> Result<Vec<(DeliveryId, Vec<u8>)>, LinkErro
 
 fn id_of(value: Value) -> Result<DeliveryId, LinkError> {
     delivery_id(&answer::bytes(value)?)
+}
+
+/// The id that a member of the index begins with.
+fn id_in_front(member: Value) -> Result<DeliveryId, LinkError> {
+    delivery_id(answer::bytes(member)?.get(..16).unwrap_or_default())
 }
 
 fn delivery_id(bytes: &[u8]) -> Result<DeliveryId, LinkError> {

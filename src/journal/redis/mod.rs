@@ -6,6 +6,7 @@
 mod accept;
 mod answer;
 mod batch;
+mod bundle;
 mod claim;
 mod core;
 mod durability;

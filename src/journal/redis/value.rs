@@ -1,4 +1,4 @@
-//! A delivery as it stands in Redis, under `d:<id>`: one string that a script makes no sense of beyond its first line.
+//! A delivery as it stands in its bundle: a text that a script makes no sense of beyond its first line.
 //!
 //! `<state> <unrouted> <received_at> <length of meta> <length of headers>\n`, then the meta data (JSON), the headers
 //! (JSON), the body.
@@ -117,6 +117,7 @@ pub(super) fn assemble(
 /// What is stored of a new delivery.
 pub(super) struct Stored {
     pub(super) id: DeliveryId,
+    pub(super) received_at: Timestamp,
     pub(super) state: DeliveryState,
     pub(super) unrouted: usize,
     pub(super) value: Vec<u8>,
@@ -150,6 +151,7 @@ impl Stored {
         };
         Self {
             id: new.id,
+            received_at: new.received_at,
             state,
             unrouted: meta.events.iter().filter(|event| event.event.unrouted).count(),
             value: assemble(state, new.received_at, &meta, &new.headers, &new.body),

@@ -1,10 +1,11 @@
 -- Stores a batch of deliveries and queues their jobs, except for those that are known.
--- ARGV: time, who asks (0: a sender; 1: a relay; 2: a relay that brings nothing, and waits until all before is safe), then
--- for each delivery:
--- id, dedupe key or nothing, what kind of key ('i' an id, 'f' an equal body), its window in ms, state, number of unrouted
--- events, value, number of jobs, and for each job: number of its event, route, id.
--- Answers for each: nothing (new), 'r' (new, but its sender's id was used before), or the id of the original; then the
--- replication id or nothing.
+-- ARGV: time, who asks (0: a sender; 1: a relay; 2: a relay that brings nothing, and waits until all before is safe), the
+-- number of routes, their names, then for each bundle of new deliveries: a plan, the bundle.
+-- A plan has for each delivery: id (16 bytes), dedupe key (32), what kind of key (0 none, 1 an id, 2 an equal body), its
+-- window in ms (6), when it was received, in ms (6), state, number of unrouted events (4), number of jobs (4), and for each
+-- job: number of its event (4), of its route (4), id (16).
+-- Answers: a letter for each ('n' new; 'r' new, but its sender's id was used before; 'd' a duplicate), the originals' ids
+-- behind one another, the replication id or nothing.
 local now = now_ms()
 -- Before anything is written: a user who may not ask would else be refused what has been done, and repeat it for ever.
 local history = ''
@@ -12,64 +13,61 @@ if ARGV[2] ~= '0' then
   history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 end
 local NO_CONTENT = string.rep('\0', 16)
+local BY_ID, BY_BODY = 1, 2
+local PLAN, JOB = '>c16c32BI6I6BI4I4', '>I4I4c16'
+local route_count = tonumber(ARGV[3] or 0)
+local first_bundle = 4 + route_count
 
--- A delivery is read where it stands in ARGV: a table for each would cost more than all that is done with it. For the same
--- reason lists are counted, and not asked for their length.
-local ID, KEY, KIND, WINDOW, STATE, UNROUTED, VALUE, JOBS, HEAD = 0, 1, 2, 3, 4, 5, 6, 7, 8
-local at, last = 3, #ARGV
-
--- What is known of their keys, and which of them are stored already. A delivery with an id of its sender's is known by that
--- for as long as it is stored.
-local fields, field_count, keys, key_count = {}, 0, {}, 0
-while at <= last do
-  local key, kind = ARGV[at + KEY], ARGV[at + KIND]
-  if key ~= '' then
-    field_count = field_count + 1
-    fields[field_count] = key
-  end
-  if kind == 'i' then
-    field_count = field_count + 1
-    fields[field_count] = string.sub(key, 1, 16)
-    if string.sub(key, 17) ~= NO_CONTENT then
+-- The deliveries, in lists, and counted: a table for each would cost more than all that is done with it.
+local ids, keys, kinds, windows, times, states, unrouted_counts = {}, {}, {}, {}, {}, {}, {}
+local job_counts, jobs_at, total = {}, {}, 0
+local fields, field_count = {}, 0
+for at = first_bundle, #ARGV, 2 do
+  local plan, place = ARGV[at], 1
+  while place <= #plan do
+    local i = total + 1
+    local id, key, kind, jobs
+    id, key, kind, windows[i], times[i], states[i], unrouted_counts[i], jobs, place = struct.unpack(PLAN, plan, place)
+    ids[i], keys[i], kinds[i], job_counts[i], jobs_at[i] = id, key, kind, jobs, place
+    place = place + 24 * jobs
+    total = i
+    if kind > 0 then
       field_count = field_count + 1
-      fields[field_count] = fields[field_count - 1] .. NO_CONTENT
+      fields[field_count] = key
     end
-  else
-    key_count = key_count + 1
-    keys[key_count] = prefix .. 'd:' .. ARGV[at + ID]
+    if kind == BY_ID then
+      local claim = string.sub(key, 1, 16)
+      fields[field_count + 1] = claim
+      field_count = field_count + 1
+      if string.sub(key, 17) ~= NO_CONTENT then
+        field_count = field_count + 1
+        fields[field_count] = claim .. NO_CONTENT
+      end
+    end
   end
-  at = at + HEAD + 3 * ARGV[at + JOBS]
 end
 
+-- What is known of their keys.
 local known, changed = {}, {}
 local values = get_all(prefix .. 'dedupe', fields)
 for i = 1, field_count do known[fields[i]] = values[i] end
-
-local stored, exists = {}, 0
-for from = 1, key_count, PIECE do
-  exists = exists + redis.call('EXISTS', unpack(keys, from, math.min(from + PIECE - 1, key_count)))
-end
-if exists > 0 then
-  for i = 1, key_count do stored[string.sub(keys[i], -16)] = redis.call('EXISTS', keys[i]) == 1 end
-end
 
 local function remember(field, value)
   known[field], changed[field] = value, value
 end
 
--- When the delivery there was seen, for the window of its key. Equal bodies are told apart by when they were received: a
--- relay that was held up brings in one batch what came minutes apart, and by the time of the batch the second would be
--- taken for the first and lost.
-local function seen_at(at)
-  if ARGV[at + KIND] == 'i' then return now end
-  return tonumber(string.match(ARGV[at + VALUE], '^%d+ %d+ (%d+)'))
+-- When a delivery was seen, for the window of its key. Equal bodies are told apart by when they were received: a relay that
+-- was held up brings in one batch what came minutes apart, and by the time of the batch the second would be taken for
+-- the first and lost.
+local function seen_at(i)
+  return kinds[i] == BY_ID and now or times[i]
 end
 
 -- Most deliveries of a batch are kept for the same window from the same time, and making a text of a number is slow.
 local untils = {}
 
-local function until_text(at)
-  local number = seen_at(at) + ARGV[at + WINDOW]
+local function until_text(i)
+  local number = seen_at(i) + windows[i]
   local text = untils[number]
   if not text then
     text = int(number)
@@ -78,94 +76,124 @@ local function until_text(at)
   return text
 end
 
--- The delivery that the one there repeats, if there is one.
-local function original_of(at, entry)
-  local own_id = ARGV[at + ID]
-  if entry then
-    local id = string.sub(entry, 1, 16)
-    if id == own_id then return id end
-    local until_ms = tonumber((string.match(entry, '^%d+', 17)))
-    local window, kind = tonumber(ARGV[at + WINDOW]), ARGV[at + KIND]
-    local seen = seen_at(at)
-    -- Relays of two hosts may bring the later one first.
-    local close = until_ms - 2 * window <= seen and seen <= until_ms
-    if kind == 'i' or close then
-      local seen_until = seen + window
-      if seen_until > until_ms then
-        remember(ARGV[at + KEY], id .. int(seen_until) .. (kind == 'f' and 'f' or ''))
-      end
-      count('duplicate', 1)
-      return id
-    end
+-- Those that this call has stored.
+local stored = {}
+
+local function is_stored(id)
+  return stored[id] or bundle_of(id) ~= nil
+end
+
+-- The delivery that this one repeats, if there is one. What has a key is known by it for as long as it is stored, unless a
+-- later one with an equal body has taken it over.
+local function original_of(i)
+  local id, kind = ids[i], kinds[i]
+  local entry = kind > 0 and known[keys[i]]
+  if not entry then return kind == 0 and is_stored(id) and id end
+  local known_id = string.sub(entry, 1, 16)
+  if known_id == id then return id end
+  local until_ms, window, seen = tonumber((string.match(entry, '^%d+', 17))), windows[i], seen_at(i)
+  -- Relays of two hosts may bring the later one first.
+  local close = until_ms - 2 * window <= seen and seen <= until_ms
+  if kind == BY_BODY and not close then return is_stored(id) and id end
+  local seen_until = seen + window
+  if seen_until > until_ms then
+    remember(keys[i], known_id .. int(seen_until) .. (kind == BY_BODY and 'f' or ''))
   end
-  return stored[own_id] and own_id
+  count('duplicate', 1)
+  return known_id
 end
 
 -- Remembers the key of a new delivery; whether its sender's id was used before.
-local function claim_key(at, key)
-  local kind, reused = ARGV[at + KIND], false
-  if kind == 'i' then
-    local claim = string.sub(key, 1, 16)
-    local others = known[claim]
-    reused = others and others ~= '0'
-    if string.sub(key, 17) ~= NO_CONTENT then
-      reused = reused or known[claim .. NO_CONTENT] and true
-      remember(claim, others and int(others + 1) or '1')
-    end
-    remember(key, ARGV[at + ID] .. until_text(at))
-  else
-    remember(key, ARGV[at + ID] .. until_text(at) .. 'f')
+local function claim_key(i)
+  local key = keys[i]
+  if kinds[i] == BY_BODY then
+    remember(key, ids[i] .. until_text(i) .. 'f')
+    return false
   end
+  local claim = string.sub(key, 1, 16)
+  local others = known[claim]
+  local reused = others and others ~= '0'
+  if string.sub(key, 17) ~= NO_CONTENT then
+    reused = reused or known[claim .. NO_CONTENT] and true
+    remember(claim, others and int(others + 1) or '1')
+  end
+  remember(key, ids[i] .. until_text(i))
   return reused
 end
 
-local answers, answer_count, records, record_count, index, odd, job_ids, new = {}, 0, {}, 0, {}, {}, {}, {}
-local lengths, job_count = {}, 0
-local accepted, quarantined, id_reused, unrouted = 0, 0, 0, 0
+local letters, originals, index, odd, job_ids, new, lengths = {}, {}, {}, {}, {}, {}, {}
+local accepted, quarantined, id_reused, unrouted, job_count = 0, 0, 0, 0, 0
 
-at = 3
-while at <= last do
-  local id, key, jobs = ARGV[at + ID], ARGV[at + KEY], ARGV[at + JOBS] + 0
-  local original = original_of(at, key ~= '' and known[key])
-  local answer = original
-  if not original then
-    local reused = key ~= '' and claim_key(at, key)
-    stored[id] = true
-    index[record_count + 1], index[record_count + 2] = '0', id
-    records[record_count + 1], records[record_count + 2] = prefix .. 'd:' .. id, ARGV[at + VALUE]
-    record_count = record_count + 2
-    local state, without_route = ARGV[at + STATE], ARGV[at + UNROUTED]
-    if state == '0' then
-      accepted = accepted + 1
-    elseif state == '1' then
-      quarantined = quarantined + 1
+-- Queues the jobs of a new delivery.
+local function queue_jobs(i, plan, bundle)
+  local id, place = ids[i], jobs_at[i]
+  for _ = 1, job_counts[i] do
+    local event, route, job_id
+    event, route, job_id, place = struct.unpack(JOB, plan, place)
+    local queue, length = new[route], lengths[route]
+    if not queue then
+      queue, length = {}, 0
+      new[route] = queue
     end
-    if state == '1' or without_route ~= '0' then
-      odd[#odd + 1] = '0'
-      odd[#odd + 1] = id
-      unrouted = unrouted + without_route
-    end
-    for job = at + HEAD, at + HEAD + 3 * (jobs - 1), 3 do
-      local route = ARGV[job + 1]
-      local queue, length = new[route], lengths[route]
-      if not queue then
-        queue, length = {}, 0
-        new[route] = queue
-      end
-      queue[length + 1] = id .. ARGV[job]
-      lengths[route] = length + 1
-      job_ids[job_count + 1], job_ids[job_count + 2] = ARGV[job + 2], id
-      job_count = job_count + 2
-    end
-    answer = ''
-    if reused then
-      answer = 'r'
-      id_reused = id_reused + 1
+    queue[length + 1] = bundle .. ':' .. id .. event
+    lengths[route] = length + 1
+    job_ids[job_count + 1], job_ids[job_count + 2] = job_id, id
+    job_count = job_count + 2
+  end
+end
+
+-- Decides about one delivery. Says whether it is new.
+local function take(i, plan, bundle)
+  local original = original_of(i)
+  if original then
+    letters[i] = 'd'
+    originals[#originals + 1] = original
+    return false
+  end
+  local id, state = ids[i], states[i]
+  local reused = kinds[i] > 0 and claim_key(i)
+  stored[id] = true
+  index[#index + 1] = '0'
+  index[#index + 1] = id .. bundle
+  if state == 0 then
+    accepted = accepted + 1
+  elseif state == 1 then
+    quarantined = quarantined + 1
+  end
+  if state == 1 or unrouted_counts[i] > 0 then
+    odd[#odd + 1] = '0'
+    odd[#odd + 1] = id
+    unrouted = unrouted + unrouted_counts[i]
+  end
+  queue_jobs(i, plan, bundle)
+  letters[i] = 'n'
+  if reused then
+    letters[i] = 'r'
+    id_reused = id_reused + 1
+  end
+  return true
+end
+
+local i = 0
+for at = first_bundle, #ARGV, 2 do
+  local plan, text = ARGV[at], ARGV[at + 1]
+  local size, bundle, taken, taken_count = struct.unpack('>I2', text), name_bundle(), {}, 0
+  for _ = 1, size do
+    i = i + 1
+    if take(i, plan, bundle) then
+      taken_count = taken_count + 1
+      taken[ids[i]] = true
     end
   end
-  answer_count = answer_count + 1
-  answers[answer_count] = answer
-  at = at + HEAD + 3 * jobs
+  if taken_count < size then
+    text = rebundle(text, function(id, delivery)
+      local is_new = taken[id]
+      -- The same one twice in a bundle is there once.
+      taken[id] = nil
+      return is_new and delivery
+    end)
+  end
+  if text then redis.call('SET', prefix .. 'bundle:' .. bundle, text) end
 end
 count('accepted', accepted)
 count('quarantined', quarantined)
@@ -173,9 +201,6 @@ count('id_reused', id_reused)
 count('unrouted', unrouted)
 count('j0', job_count / 2)
 
-for from = 1, record_count, PIECE do
-  redis.call('MSET', unpack(records, from, math.min(from + PIECE - 1, record_count)))
-end
 local seen, seen_count = {}, 0
 for field, value in pairs(changed) do
   seen[seen_count + 1], seen[seen_count + 2] = field, value
@@ -185,7 +210,7 @@ call_all('HSET', prefix .. 'dedupe', seen)
 call_all('ZADD', prefix .. 'index', index)
 call_all('ZADD', prefix .. 'odd', odd)
 call_all('HSET', prefix .. 'jobids', job_ids)
-for route, queue in pairs(new) do call_all('RPUSH', prefix .. 'new:' .. route, queue) end
+for route, queue in pairs(new) do call_all('RPUSH', prefix .. 'new:' .. ARGV[4 + route], queue) end
 save_counts()
 if job_count > 0 then wake() end
 
@@ -193,5 +218,4 @@ if job_count > 0 then wake() end
 -- an older one, or of none at all on a new connection.
 if ARGV[2] == '2' then redis.call('SET', prefix .. 'waited', int(now)) end
 
-answers[answer_count + 1] = history
-return answers
+return { table.concat(letters), table.concat(originals), history }

@@ -11,7 +11,7 @@ local owner, first_token, lane, limit = ARGV[2], tonumber(ARGV[4]), tonumber(ARG
 local suspects_may, busy, max_crashes = ARGV[7] == '1', ARGV[8] == '1', tonumber(ARGV[9])
 local jobs_key = prefix .. 'jobs'
 -- So much of what deliveries hold is answered at once; then the rest waits for the next call.
-local MANY_BYTES, VALUES_AT_ONCE = 4194304, 16
+local MANY_BYTES = 4194304
 
 local routes = {}
 local pool = tonumber(ARGV[10])
@@ -34,9 +34,9 @@ if given_up and first_token <= tonumber(given_up) then
   return { now_text, 0, {}, {}, never }
 end
 
--- What may be claimed: the number of its route, delivery and event, whether it comes from the list of new jobs. Lists, and
--- counted: a table for each would cost more than all that is done with it.
-local candidate_routes, members, are_new, candidate_count = {}, {}, {}, 0
+-- What may be claimed: the number of its route, delivery and event, its delivery's bundle if it comes from the list of new
+-- jobs. Lists, and counted: a table for each would cost more than all that is done with it.
+local candidate_routes, members, bundles, candidate_count = {}, {}, {}, 0
 
 -- The suspect that is due first, if one may run.
 local verdict = 0
@@ -62,7 +62,7 @@ if suspects_may then
       for i = 1, #routes do at_once[i] = 0 end
       return { now_text, 1, {}, {}, at_once }
     end
-    candidate_routes[1], members[1], are_new[1], candidate_count = first.route, first.member, false, 1
+    candidate_routes[1], members[1], candidate_count = first.route, first.member, 1
     verdict = alone and 3 or 2
     take(routes[first.route], 1)
   end
@@ -89,18 +89,22 @@ if verdict ~= 3 then
     route.more = #new + #again / 2 >= wanted
     local next_new, next_again, before = 1, 1, candidate_count
     for _ = 1, wanted do
-      local member, due = new[next_new], again[next_again + 1]
-      local is_new = member and not (due and tonumber(due) <= received_at(member))
-      if is_new then
+      local entry, due, bundle = new[next_new], again[next_again + 1], nil
+      local member
+      if entry then
+        local colon = string.find(entry, ':', 1, true)
+        bundle, member = string.sub(entry, 1, colon - 1), string.sub(entry, colon + 1)
+      end
+      if entry and not (due and tonumber(due) <= received_at(member)) then
         next_new = next_new + 1
       elseif due then
-        member = again[next_again]
+        bundle, member = nil, again[next_again]
         next_again = next_again + 2
       else
         break
       end
       candidate_count = candidate_count + 1
-      candidate_routes[candidate_count], members[candidate_count], are_new[candidate_count] = i, member, is_new
+      candidate_routes[candidate_count], members[candidate_count], bundles[candidate_count] = i, member, bundle
     end
     take(route, candidate_count - before)
   end
@@ -113,32 +117,20 @@ local texts = get_all(jobs_key, job_keys)
 -- The deliveries, each once.
 local values, value_count, number_of, bytes = {}, 0, {}, 0
 local taken = candidate_count
-local i = 1
-while i <= candidate_count do
-  local keys, ids, key_count = {}, {}, 0
-  while i <= candidate_count and key_count < VALUES_AT_ONCE do
-    local id = string.sub(members[i], 1, 16)
-    if not number_of[id] then
-      key_count = key_count + 1
-      keys[key_count], ids[key_count] = prefix .. 'd:' .. id, id
-      number_of[id] = 0
-    end
-    i = i + 1
-  end
-  if key_count > 0 then
-    local some = redis.call('MGET', unpack(keys))
-    for j = 1, key_count do
-      local value = some[j]
-      if value then
-        value_count = value_count + 1
-        values[value_count] = value
-        number_of[ids[j]] = value_count
-        bytes = bytes + #value
-      end
+for i = 1, candidate_count do
+  local id = string.sub(members[i], 1, 16)
+  if not number_of[id] then
+    local value = read_delivery(id, bundles[i])
+    number_of[id] = 0
+    if value then
+      value_count = value_count + 1
+      values[value_count] = value
+      number_of[id] = value_count
+      bytes = bytes + #value
     end
   end
   if bytes > MANY_BYTES then
-    taken = i - 1
+    taken = i
     break
   end
 end
@@ -150,7 +142,7 @@ local lease_end = int(now + ARGV[3])
 local token = first_token * 256 + lane
 local begun_from = {}
 for i = 1, taken do
-  local route, key, member, text, is_new = routes[candidate_routes[i]], job_keys[i], members[i], texts[i], are_new[i]
+  local route, key, member, text, is_new = routes[candidate_routes[i]], job_keys[i], members[i], texts[i], bundles[i]
   local is_suspect = i == 1 and verdict > 0
   if is_suspect then
     redis.call('ZREM', prefix .. 'suspects:' .. route.name, member)
@@ -162,7 +154,7 @@ for i = 1, taken do
   local id = string.sub(member, 1, 16)
   local value = number_of[id]
   -- The index knows a delivery for as long as its jobs mean anything: this one is lost.
-  if value == 0 and not text and redis.call('ZSCORE', prefix .. 'index', id) then text = NEW_JOB end
+  if value == 0 and not text and bundle_of(id) then text = NEW_JOB end
   -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
   if is_new and texts[i] or value == 0 and not text then
     if is_suspect then verdict, look_again = 0, true end

@@ -20,8 +20,9 @@ local QUEUED, RUNNING, RETRYING, DONE, DEAD, DISCARDED = '0', '1', '2', '3', '4'
 --   state attempts crashes replays due started finished suspect owner token error
 -- Numbers are decimal, `-` stands for none. The error comes last and may hold anything; it is empty if there is none.
 -- A job that was never claimed nor touched is not there: it is queued, due since its delivery was received, and waits in
--- the list `new:<route>`. Most jobs wait once and not for long, and this way they take little memory. Whoever changes
--- such a job writes it into the hash; then the list's entry no longer means anything.
+-- the list `new:<route>`, behind the name of its delivery's bundle and a colon. Most jobs wait once and not for long, and
+-- this way they take little memory. Whoever changes such a job writes it into the hash; then the list's entry no longer
+-- means anything.
 -- suspect: 1 if a process died while it ran (2: it runs alone because of that). The owner is that of a running job; the
 -- token stays after an attempt has settled, so that a settle that is repeated is recognised.
 local NEW_JOB = '0 0 0 0 - - - 0 - - '
@@ -138,13 +139,88 @@ local function wake()
   redis.pcall('PUBLISH', 'doorbell:wake', string.match(prefix, ':(%d+)}'))
 end
 
+-- Deliveries that came with one call stand together in a bundle, under `bundle:<name>`: how many they are (2 bytes), for
+-- each its id (16) and where it ends among what follows (4), then one delivery behind the other, as `value.rs` puts it
+-- together. A key for each would cost more than all else that is stored of it. The sorted set `index` has a member for
+-- each: its id and the name of its bundle.
+local COUNT, ENTRY, ID_LENGTH = 2, 20, 16
+-- No front is longer: a bundle has so many deliveries at most.
+local MOST_IN_BUNDLE = 64
+
+-- The name of a new bundle. Counting begins at the time, so that none is given twice if the counter was evicted.
+local function name_bundle()
+  local number = redis.call('HINCRBY', prefix .. 'stats', 'bundles', 1)
+  if number == 1 then
+    local time = redis.call('TIME')
+    number = time[1] * 1000000 + time[2]
+    redis.call('HSET', prefix .. 'stats', 'bundles', int(number))
+  end
+  return string.format('%x', number)
+end
+
+-- In which bundle a delivery is; nothing if there is no such delivery.
+local function bundle_of(id)
+  local found = redis.call('ZRANGEBYLEX', prefix .. 'index', '[' .. id, '[' .. id .. '\255', 'LIMIT', 0, 1)
+  return found[1] and string.sub(found[1], ID_LENGTH + 1)
+end
+
+-- What stands in front of a bundle's deliveries, as it was before this script wrote anything. Empty without a bundle.
+local fronts = {}
+
+local function front_of(bundle)
+  local front = fronts[bundle]
+  if not front then
+    front = redis.call('GETRANGE', prefix .. 'bundle:' .. bundle, 0, COUNT + ENTRY * MOST_IN_BUNDLE - 1)
+    local count = #front >= COUNT and struct.unpack('>I2', front) or 0
+    front = string.sub(front, 1, COUNT + ENTRY * count)
+    fronts[bundle] = front
+  end
+  return front
+end
+
+-- Up to so many bytes of a delivery, from its beginning. The bundle may be known. Nothing if there is no such delivery.
+local function read_delivery(id, bundle, at_most)
+  bundle = bundle or bundle_of(id)
+  if not bundle then return nil end
+  local front, at = front_of(bundle), COUNT + 1
+  repeat
+    at = string.find(front, id, at, true)
+    if not at then return nil end
+    local is_entry = (at - COUNT - 1) % ENTRY == 0
+    if not is_entry then at = at + 1 end
+  until is_entry
+  local first = at > COUNT + 1 and struct.unpack('>I4', front, at - 4) or 0
+  local last = struct.unpack('>I4', front, at + ID_LENGTH) - 1
+  if at_most then last = math.min(last, first + at_most - 1) end
+  return redis.call('GETRANGE', prefix .. 'bundle:' .. bundle, #front + first, #front + last)
+end
+
+-- A bundle without some of its deliveries, or with others in their place: `change` tells what shall stand for an id and
+-- what stood there, or nothing. Nothing if none is left.
+local function rebundle(text, change)
+  local count = #text >= COUNT and struct.unpack('>I2', text) or 0
+  local before, first, last = COUNT + ENTRY * count, 0, 0
+  local front, deliveries = {}, {}
+  for i = 1, count do
+    local id, ends = struct.unpack('>c16I4', text, COUNT + 1 + ENTRY * (i - 1))
+    local delivery = change(id, string.sub(text, before + first + 1, before + ends))
+    first = ends
+    if delivery then
+      last = last + #delivery
+      front[#front + 1] = struct.pack('>c16I4', id, last)
+      deliveries[#deliveries + 1] = delivery
+    end
+  end
+  return #front > 0 and struct.pack('>I2', #front) .. table.concat(front) .. table.concat(deliveries) or nil
+end
+
 -- What stands in front of a delivery's headers: its first line and its meta data. Nothing if there is no such delivery.
-local function read_head(id)
-  local key = prefix .. 'd:' .. id
-  local text = redis.call('GETRANGE', key, 0, 1023)
+local function read_head(id, bundle)
+  bundle = bundle or bundle_of(id)
+  local text = bundle and read_delivery(id, bundle, 1024) or ''
   local first_line, meta = string.match(text, '^(%d %d+ %-?%d+ (%d+) %d+\n)')
   if not first_line then return nil end
   local length = #first_line + meta
-  if length > #text then text = redis.call('GETRANGE', key, 0, length - 1) end
+  if length > #text then text = read_delivery(id, bundle, length) end
   return string.sub(text, 1, length)
 end

@@ -4,9 +4,9 @@
 -- means that the set has no more.
 local answer = {}
 
-local function add(id)
+local function add(id, bundle)
   answer[#answer + 1] = id
-  answer[#answer + 1] = read_head(id) or ''
+  answer[#answer + 1] = read_head(id, bundle) or ''
 end
 
 if ARGV[2] == '' then
@@ -19,10 +19,10 @@ while wanted > 0 do
   local asked, last = wanted, nil
   local members = redis.call('ZREVRANGEBYLEX', key, from, '-', 'LIMIT', 0, asked)
   for i, member in ipairs(members) do
-    -- A member begins with its delivery's id; a job's goes on behind it.
+    -- A member begins with its delivery's id. What follows is the bundle in the index, and the job among those that fail.
     local id = string.sub(member, 1, 16)
     if id ~= last then
-      add(id)
+      add(id, ARGV[2] == 'index' and string.sub(member, 17))
       last, wanted, from = id, wanted - 1, '(' .. id
     end
   end

@@ -4,10 +4,13 @@
 -- any is, whether it was quarantined, then for each new job: number of its event, route, id.
 -- Answers: 1 (done), 0 (it has changed).
 local id, before, after = ARGV[2], ARGV[3], ARGV[4]
-local key = prefix .. 'd:' .. id
-local value = redis.call('GET', key)
+local bundle = bundle_of(id)
+local value = bundle and read_delivery(id, bundle)
 if not value or string.sub(value, 1, #before) ~= before then return 0 end
-redis.call('SET', key, after .. string.sub(value, #before + 1))
+local key = prefix .. 'bundle:' .. bundle
+redis.call('SET', key, rebundle(redis.call('GET', key), function(other, delivery)
+  return other == id and after .. string.sub(value, #before + 1) or delivery
+end))
 if ARGV[6] == '1' then
   redis.call('ZADD', prefix .. 'odd', 0, id)
 else

@@ -3,7 +3,7 @@
 -- ARGV: time, then for each: id, head, number of jobs, and for each job: number of its event, route, id, state.
 -- Answers: how many were deleted.
 local dropped = 0
-local jobs, job_ids, failing, ids = {}, {}, {}, {}
+local jobs, job_ids, failing, ids, members, bundles = {}, {}, {}, {}, {}, {}
 local at = 2
 while at <= #ARGV do
   local id, head, job_count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
@@ -12,7 +12,8 @@ while at <= #ARGV do
   local fields = {}
   for job = first, at - 1, 4 do fields[#fields + 1] = id .. ARGV[job] .. ':' .. ARGV[job + 1] end
   local texts = get_all(prefix .. 'jobs', fields)
-  local same = redis.call('GETRANGE', prefix .. 'd:' .. id, 0, #head - 1) == head
+  local bundle = bundle_of(id)
+  local same = bundle and read_delivery(id, bundle, #head) == head
   for i = 1, #fields do
     same = same and string.sub(texts[i] or '', 1, 1) == ARGV[first + 4 * (i - 1) + 3]
   end
@@ -26,14 +27,22 @@ while at <= #ARGV do
       count_job(state, nil)
     end
     ids[#ids + 1] = id
-    redis.call('UNLINK', prefix .. 'd:' .. id, prefix .. 'attempts:' .. id)
+    members[#members + 1] = id .. bundle
+    bundles[bundle] = bundles[bundle] or {}
+    bundles[bundle][id] = true
+    redis.call('UNLINK', prefix .. 'attempts:' .. id)
     dropped = dropped + 1
   end
+end
+for bundle, gone in pairs(bundles) do
+  local key = prefix .. 'bundle:' .. bundle
+  local rest = rebundle(redis.call('GET', key) or '', function(id, delivery) return not gone[id] and delivery end)
+  if rest then redis.call('SET', key, rest) else redis.call('UNLINK', key) end
 end
 call_all('HDEL', prefix .. 'jobs', jobs)
 call_all('HDEL', prefix .. 'jobids', job_ids)
 call_all('ZREM', prefix .. 'failing', failing)
-call_all('ZREM', prefix .. 'index', ids)
+call_all('ZREM', prefix .. 'index', members)
 call_all('ZREM', prefix .. 'odd', ids)
 save_counts()
 return dropped

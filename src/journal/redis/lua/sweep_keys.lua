@@ -15,7 +15,7 @@ if not rests then
     -- Shorter ones count the keys of one sender's id.
     local until_ms, kind = string.match(value, '^(%d+)(f?)$', 17)
     if #field == 32 and until_ms and tonumber(until_ms) < now
-      and redis.call('EXISTS', prefix .. 'd:' .. string.sub(value, 1, 16)) == 0 then
+      and not bundle_of(string.sub(value, 1, 16)) then
       redis.call('HDEL', key, field)
       deleted = deleted + 1
       if kind == '' and string.sub(field, 17) ~= NO_CONTENT then

@@ -13,13 +13,14 @@ redis.call('HSET', hands, 'by', ARGV[4], 'at', int(now))
 if rests then return { int(now), passed, 1 } end
 
 local limit = tonumber(ARGV[3])
-local ids = {}
+local members = {}
 if ARGV[2] ~= '' then
-  ids = redis.call('ZRANGEBYLEX', prefix .. 'index', place and '(' .. place or '-', '+', 'LIMIT', 0, limit)
+  members = redis.call('ZRANGEBYLEX', prefix .. 'index', place and '(' .. place or '-', '+', 'LIMIT', 0, limit)
 end
-local come_round = #ids < limit
-for i, id in ipairs(ids) do
-  local head = read_head(id)
+local come_round = #members < limit
+for _, member in ipairs(members) do
+  local id = string.sub(member, 1, 16)
+  local head = read_head(id, string.sub(member, 17))
   if head then
     local received_at = tonumber((string.match(head, '^%d %d+ (%-?%d+)')))
     if received_at >= now - ARGV[2] then
@@ -29,9 +30,9 @@ for i, id in ipairs(ids) do
     passed[#passed + 1] = id
     passed[#passed + 1] = head
   else
-    redis.call('ZREM', prefix .. 'index', id)
+    redis.call('ZREM', prefix .. 'index', member)
   end
-  place = id
+  place = member
 end
 if come_round then
   redis.call('HDEL', hands, 'delivery')

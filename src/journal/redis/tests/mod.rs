@@ -24,10 +24,10 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use self::servers::RedisServer as Server;
-use super::{Redis, RedisAddress, RedisOptions, core::Core, feeder::Command};
+use super::{Redis, RedisAddress, RedisOptions, answer, core::Core, feeder::Command};
 use crate::{
     clock::{Clock, ManualClock},
-    delivery::IdGenerator,
+    delivery::{DeliveryId, IdGenerator},
     journal::{
         Demand, Store,
         conformance::{Fixture, LEASE, MAX_CRASHES, World, conformance_suite},
@@ -117,6 +117,16 @@ fn options(server: &Server, lanes: u32) -> RedisOptions {
 async fn open(options: RedisOptions, clock: &(impl Clock + Clone), host: &str) -> Redis {
     let core = Core::new(options, Arc::new(clock.clone()), host, true).unwrap();
     Redis::start(core, PATIENCE).await.unwrap()
+}
+
+/// The key of the bundle that holds a delivery of lane 0.
+async fn bundle_key(store: &Redis, id: DeliveryId) -> Vec<u8> {
+    let mut find = redis::cmd("ZRANGEBYLEX");
+    find.arg("{doorbell:0}:index").arg([b"[", &id.as_bytes()[..]].concat()).arg("+").arg("LIMIT").arg(0).arg(1);
+    let members = answer::list(store.core.link.command(0, &find).await.unwrap()).unwrap();
+    let member = answer::bytes(members.into_iter().next().unwrap()).unwrap();
+    let name = member.strip_prefix(id.as_bytes()).expect("the index has the delivery");
+    [b"{doorbell:0}:bundle:", name].concat()
 }
 
 /// So many free slots for each of these routes, for a store that no case has for itself.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use redis::Value;
 
-use super::Shared;
+use super::{Shared, bundle_key};
 use crate::{
     delivery::DeliveryId,
     journal::{
@@ -203,9 +203,8 @@ async fn a_damaged_delivery_hides_no_other() {
     for _ in 0..3 {
         ids.push(world.add(&sent("{}")).await);
     }
-    let key = [b"{doorbell:0}:d:", &ids[1].as_bytes()[..]].concat();
     let mut damage = redis::cmd("SET");
-    damage.arg(key).arg("no delivery");
+    damage.arg(bundle_key(world.fixture.redis(), ids[1]).await).arg("no delivery");
     let done = world.fixture.redis().core.link.command(0, &damage).await.unwrap();
     assert_eq!(done, Value::Okay);
     let page = world.store().deliveries(Filter::default()).await.unwrap();

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use futures_util::future::join;
 
 use super::{
-    super::{Redis, RedisAddress, RedisOptions, answer, link::prefix},
-    Core, DAY, PATIENCE, Server, Shared, Slots, open, options,
+    super::{Redis, RedisAddress, RedisOptions, answer},
+    Core, DAY, PATIENCE, Server, Shared, Slots, bundle_key, open, options,
 };
 use crate::{
     clock::{ManualClock, instant},
@@ -54,7 +54,7 @@ async fn a_job_whose_delivery_was_evicted_is_dead_though_it_was_never_claimed() 
     let world = World::<Shared<1>>::new().await;
     let id = world.add(&sent("{}")).await;
     let mut gone = redis::cmd("DEL");
-    gone.arg([prefix(0).as_bytes(), b"d:", id.as_bytes()].concat());
+    gone.arg(bundle_key(world.fixture.redis(), id).await);
     let deleted = world.fixture.redis().core.link.command(0, &gone).await.unwrap();
     assert_eq!(deleted, redis::Value::Int(1));
     let kept = world.add(&sent("{}")).await;
@@ -76,7 +76,7 @@ async fn a_last_chance_whose_delivery_is_gone_holds_up_nobody() {
     drop(store);
     // It has crashed once, and may do so once more if nothing else runs.
     let store = open(options(), &world.clock, "host").await;
-    server.command(&[&b"DEL"[..], &[prefix(0).as_bytes(), b"d:", lost.as_bytes()].concat()]);
+    server.command(&[&b"DEL"[..], &bundle_key(&store, lost).await]);
     store.accept(world.prepare(&sent("{}"))).await.unwrap();
     store.pass().await;
     let mut jobs = store.claims(Slots::new(&[("a", 1)]));
