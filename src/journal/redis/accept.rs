@@ -41,6 +41,16 @@ impl Prepared {
     }
 }
 
+impl bundle::Item for &Prepared {
+    fn id(&self) -> DeliveryId {
+        self.stored.id
+    }
+
+    fn value(&self) -> &[u8] {
+        &self.stored.value
+    }
+}
+
 /// The lane of a delivery: that of all with the same claim, so that one script sees them all.
 fn lane_of(claim: Option<&[u8]>, id: DeliveryId, lanes: u32) -> u32 {
     // The last half of an id is random, and a claim is a digest.
@@ -177,12 +187,15 @@ async fn store(
 ) -> Result<Stored, LinkError> {
     let mut routes: Vec<&str> = Vec::new();
     let mut bundles: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-    for bundle in bundle::split(deliveries, |new| &new.stored.value) {
-        let mut plan = Vec::with_capacity(bundle.len() * 128);
+    for bundle in bundle::split(deliveries) {
+        let mut plan = Vec::with_capacity(32 + bundle.len() * 128);
+        if let Some((last, first)) = bundle::span(bundle) {
+            plan.extend([last, first].iter().flat_map(DeliveryId::as_bytes));
+        }
         for new in bundle {
             write_plan(&mut plan, new, &mut routes);
         }
-        bundles.push((plan, bundle::write(bundle.iter().map(|new| (new.stored.id, &new.stored.value[..])))));
+        bundles.push((plan, bundle::write(bundle)));
     }
     let route_count = routes.len().to_string();
     let mut args: Vec<&[u8]> = vec![

@@ -1,5 +1,7 @@
 //! Deliveries that come with one call stand in Redis together; `common.lua` says how.
 
+use uuid::Uuid;
+
 use crate::delivery::DeliveryId;
 
 /// How many deliveries one bundle holds, as `common.lua` has it too, and of how many bytes, unless a single one has more. A
@@ -7,65 +9,105 @@ use crate::delivery::DeliveryId;
 const MANY: usize = 64;
 const HEAVY: usize = 1 << 16;
 
+/// The deliveries of a bundle have ids of the same 2^10 ms, as `common.lua` has it too.
+const REACH_BITS: u32 = 10;
+
+/// What a bundle is made of.
+pub(super) trait Item {
+    fn id(&self) -> DeliveryId;
+    /// The delivery as it stands in its bundle.
+    fn value(&self) -> &[u8];
+}
+
 /// Cuts deliveries into what stands together.
-pub(super) fn split<T>(deliveries: &[T], value: impl Fn(&T) -> &[u8]) -> Vec<&[T]> {
-    let mut bundles = Vec::with_capacity(deliveries.len() / MANY + 1);
-    let (mut from, mut bytes) = (0, 0);
-    for (at, delivery) in deliveries.iter().enumerate() {
-        let size = value(delivery).len();
-        if at > from && (at - from == MANY || bytes + size > HEAVY) {
-            bundles.push(&deliveries[from..at]);
-            (from, bytes) = (at, 0);
-        }
-        bytes += size;
-    }
-    if from < deliveries.len() {
-        bundles.push(&deliveries[from..]);
-    }
-    bundles
+pub(super) fn split<T: Item>(deliveries: &[T]) -> impl Iterator<Item = &[T]> {
+    let reach = |delivery: &T| Uuid::from(delivery.id()).as_u128() >> (80 + REACH_BITS);
+    let mut rest = deliveries;
+    std::iter::from_fn(move || {
+        let first = rest.first()?;
+        let mut bytes = 0;
+        let fits = |(count, delivery): &(usize, &T)| {
+            bytes += delivery.value().len();
+            *count == 0 || *count < MANY && bytes <= HEAVY && reach(delivery) == reach(first)
+        };
+        let bundle;
+        (bundle, rest) = rest.split_at(rest.iter().enumerate().take_while(fits).count());
+        Some(bundle)
+    })
+}
+
+/// The last id of a bundle, and the first one.
+pub(super) fn span<T: Item>(bundle: &[T]) -> Option<(DeliveryId, DeliveryId)> {
+    let ids = || bundle.iter().map(Item::id);
+    ids().max().zip(ids().min())
 }
 
 /// Puts a bundle together.
-pub(super) fn write<'a>(deliveries: impl ExactSizeIterator<Item = (DeliveryId, &'a [u8])> + Clone) -> Vec<u8> {
-    let size = deliveries.clone().map(|(_, value)| 20 + value.len()).sum::<usize>();
-    let mut bundle = Vec::with_capacity(2 + size);
-    bundle.extend(u16::try_from(deliveries.len()).unwrap_or(u16::MAX).to_be_bytes());
+pub(super) fn write<T: Item>(bundle: &[T]) -> Vec<u8> {
+    let size = bundle.iter().map(|delivery| 20 + delivery.value().len()).sum::<usize>();
+    let mut text = Vec::with_capacity(2 + size);
+    text.extend(u16::try_from(bundle.len()).unwrap_or(u16::MAX).to_be_bytes());
     let mut end = 0_usize;
-    for (id, value) in deliveries.clone() {
-        end += value.len();
-        bundle.extend(id.as_bytes());
-        bundle.extend(u32::try_from(end).unwrap_or(u32::MAX).to_be_bytes());
+    for delivery in bundle {
+        end += delivery.value().len();
+        text.extend(delivery.id().as_bytes());
+        text.extend(u32::try_from(end).unwrap_or(u32::MAX).to_be_bytes());
     }
-    for (_, value) in deliveries {
-        bundle.extend_from_slice(value);
+    for delivery in bundle {
+        text.extend_from_slice(delivery.value());
     }
-    bundle
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sizes(values: &[usize]) -> Vec<usize> {
-        let values: Vec<_> = values.iter().map(|size| vec![0; *size]).collect();
-        split(&values, |value| value).iter().map(|bundle| bundle.len()).collect()
+    struct Sized(DeliveryId, Vec<u8>);
+
+    impl Item for Sized {
+        fn id(&self) -> DeliveryId {
+            self.0
+        }
+
+        fn value(&self) -> &[u8] {
+            &self.1
+        }
+    }
+
+    fn at(millis: u128, size: usize) -> Sized {
+        Sized(DeliveryId::from_bytes((millis << 80).to_be_bytes()), vec![b'a'; size])
+    }
+
+    fn sizes(deliveries: &[Sized]) -> Vec<usize> {
+        split(deliveries).map(<[_]>::len).collect()
     }
 
     #[test]
     fn neither_many_nor_much_stands_together() {
-        assert_eq!(sizes(&[]), [0; 0]);
-        assert_eq!(sizes(&[1]), [1]);
-        assert_eq!(sizes(&[1; MANY]), [MANY]);
-        assert_eq!(sizes(&[1; 2 * MANY + 1]), [MANY, MANY, 1]);
-        assert_eq!(sizes(&[HEAVY - 1, 1, 1]), [2, 1]);
-        assert_eq!(sizes(&[1, 2 * HEAVY, 1]), [1, 1, 1]);
+        let of_sizes =
+            |sizes_of: &[usize]| sizes(&sizes_of.iter().map(|size| at(0, *size)).collect::<Vec<_>>());
+        assert_eq!(of_sizes(&[]), [0; 0]);
+        assert_eq!(of_sizes(&[1]), [1]);
+        assert_eq!(of_sizes(&[1; MANY]), [MANY]);
+        assert_eq!(of_sizes(&[1; 2 * MANY + 1]), [MANY, MANY, 1]);
+        assert_eq!(of_sizes(&[HEAVY - 1, 1, 1]), [2, 1]);
+        assert_eq!(of_sizes(&[1, 2 * HEAVY, 1]), [1, 1, 1]);
+    }
+
+    #[test]
+    fn what_stands_together_came_in_the_same_second() {
+        assert_eq!(sizes(&[at(1_023, 1), at(0, 1), at(1_024, 1), at(2_047, 1), at(5, 1)]), [2, 2, 1]);
     }
 
     #[test]
     fn a_bundle_says_what_is_in_it() {
-        let id = |byte| DeliveryId::from_bytes([byte; 16]);
-        let bundle = write([(id(1), &b"ab"[..]), (id(2), b"c")].into_iter());
-        let front = [&[0, 2][..], &[1; 16], &[0, 0, 0, 2], &[2; 16], &[0, 0, 0, 3]].concat();
-        assert_eq!(bundle, [&front[..], b"abc"].concat());
+        let bundle = [at(2, 2), at(1, 1)];
+        let (first, last) = (bundle[1].id(), bundle[0].id());
+        let entry = |id: DeliveryId, end: u8| [&id.as_bytes()[..], &[0, 0, 0, end]].concat();
+        let front = [vec![0, 2], entry(last, 2), entry(first, 3)].concat();
+        assert_eq!(write(&bundle), [&front[..], b"aaa"].concat());
+        assert_eq!(span(&bundle), Some((last, first)));
+        assert_eq!(span::<Sized>(&[]), None);
     }
 }

@@ -26,6 +26,9 @@ static DELIVERY: LazyLock<Script> = script!("delivery", no_writes);
 /// How many fields or members one command asks for.
 const PIECE: usize = 500;
 
+/// How many deliveries one call looks at, at most.
+pub(super) const AT_ONCE: usize = 100;
+
 /// What a listing needs of a delivery.
 #[derive(Debug)]
 pub(super) struct Head {
@@ -177,26 +180,21 @@ impl Redis {
     async fn sibling(&self, lane: u32, id: Uuid) -> Result<Option<DeliveryId>, LinkError> {
         // An event's id follows its delivery's by as many places as it has events before it, and a millisecond has more
         // places than a delivery has events.
-        let millis = (id.as_u128() >> 80).saturating_sub(1);
-        let to = [b"[", &(millis << 80).to_be_bytes()[..]].concat();
-        // A member of the index begins with an id, and ends in the name of a bundle, which is text.
-        let mut from = [b"(", &id.as_bytes()[..], &[0xff]].concat();
+        let end = DeliveryId::from(Uuid::from_u128((id.as_u128() >> 80).saturating_sub(1) << 80));
+        let mut below = Some(Uuid::from_u128(id.as_u128().saturating_add(1)).into());
         let mut looked_at = 0;
         // Nearly always it is the first one.
-        let mut count = 8;
+        let mut count = 4;
         while looked_at < LOOK_AT {
-            let mut ask = Cmd::new();
-            ask.arg("ZREVRANGEBYLEX").arg(key(lane, b"index")).arg(&from).arg(&to);
-            ask.arg("LIMIT").arg(0).arg(count);
-            let members = answer::list(self.core.link.command(lane, &ask).await?)?;
-            let ids: Vec<_> = members.into_iter().map(id_in_front).collect::<Result<_, _>>()?;
-            if let Some(delivery) = ids.iter().find(|delivery| delivery.is_sibling(id)) {
+            let found = self.heads_below(lane, "index", below, count).await?;
+            if let Some((delivery, _)) = found.iter().find(|(delivery, _)| delivery.is_sibling(id)) {
                 return Ok(Some(*delivery));
             }
-            let Some(last) = ids.last().filter(|_| ids.len() == count) else { break };
-            from = [b"(", &last.as_bytes()[..]].concat();
-            looked_at += ids.len();
-            count = PIECE;
+            let last = found.last().filter(|(last, _)| found.len() == count && *last >= end);
+            let Some((last, _)) = last else { break };
+            below = Some(*last);
+            looked_at += found.len();
+            count = AT_ONCE;
         }
         Ok(None)
     }
@@ -321,11 +319,6 @@ pub(super) fn heads(value: Value) -> Result<Vec<(DeliveryId, Vec<u8>)>, LinkErro
 
 fn id_of(value: Value) -> Result<DeliveryId, LinkError> {
     delivery_id(&answer::bytes(value)?)
-}
-
-/// The id that a member of the index begins with.
-fn id_in_front(member: Value) -> Result<DeliveryId, LinkError> {
-    delivery_id(answer::bytes(member)?.get(..16).unwrap_or_default())
 }
 
 fn delivery_id(bytes: &[u8]) -> Result<DeliveryId, LinkError> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Redis, answer,
-    find::Head,
+    find::{AT_ONCE, Head},
     link::{LinkError, Script},
     script,
     value::{Parts, body_of},
@@ -23,9 +23,6 @@ use crate::{
 };
 
 static HOLDS: LazyLock<Script> = script!("holds", no_writes);
-
-/// How many deliveries one call looks at, at most.
-const AT_ONCE: usize = 100;
 
 impl Redis {
     /// One page of deliveries, the newest first.

@@ -1,7 +1,7 @@
 -- Stores a batch of deliveries and queues their jobs, except for those that are known.
 -- ARGV: time, who asks (0: a sender; 1: a relay; 2: a relay that brings nothing, and waits until all before is safe), the
 -- number of routes, their names, then for each bundle of new deliveries: a plan, the bundle.
--- A plan has for each delivery: id (16 bytes), dedupe key (32), what kind of key (0 none, 1 an id, 2 an equal body), its
+-- A plan begins with the last id of the bundle and the first one. Then it has for each delivery: id (16 bytes), dedupe key (32), what kind of key (0 none, 1 an id, 2 an equal body), its
 -- window in ms (6), when it was received, in ms (6), state, number of unrouted events (4), number of jobs (4), and for each
 -- job: number of its event (4), of its route (4), id (16).
 -- Answers: a letter for each ('n' new; 'r' new, but its sender's id was used before; 'd' a duplicate), the originals' ids
@@ -23,7 +23,7 @@ local ids, keys, kinds, windows, times, states, unrouted_counts = {}, {}, {}, {}
 local job_counts, jobs_at, total = {}, {}, 0
 local fields, field_count = {}, 0
 for at = first_bundle, #ARGV, 2 do
-  local plan, place = ARGV[at], 1
+  local plan, place = ARGV[at], SPAN + 1
   while place <= #plan do
     local i = total + 1
     local id, key, kind, jobs
@@ -153,8 +153,6 @@ local function take(i, plan, bundle)
   local id, state = ids[i], states[i]
   local reused = kinds[i] > 0 and claim_key(i)
   stored[id] = true
-  index[#index + 1] = '0'
-  index[#index + 1] = id .. bundle
   if state == 0 then
     accepted = accepted + 1
   elseif state == 1 then
@@ -193,7 +191,11 @@ for at = first_bundle, #ARGV, 2 do
       return is_new and delivery
     end)
   end
-  if text then redis.call('SET', prefix .. 'bundle:' .. bundle, text) end
+  if text then
+    redis.call('SET', prefix .. 'bundle:' .. bundle, text)
+    index[#index + 1] = '0'
+    index[#index + 1] = string.sub(plan, 1, SPAN) .. bundle
+  end
 end
 count('accepted', accepted)
 count('quarantined', quarantined)

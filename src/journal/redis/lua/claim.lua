@@ -142,21 +142,23 @@ local lease_end = int(now + ARGV[3])
 local token = first_token * 256 + lane
 local begun_from = {}
 for i = 1, taken do
-  local route, key, member, text, is_new = routes[candidate_routes[i]], job_keys[i], members[i], texts[i], bundles[i]
+  local route, key, member, text, bundle = routes[candidate_routes[i]], job_keys[i], members[i], texts[i], bundles[i]
   local is_suspect = i == 1 and verdict > 0
   if is_suspect then
     redis.call('ZREM', prefix .. 'suspects:' .. route.name, member)
-  elseif is_new then
+  elseif bundle then
     route.begun = route.begun + 1
   else
     route.claimed[#route.claimed + 1] = member
   end
   local id = string.sub(member, 1, 16)
   local value = number_of[id]
-  -- The index knows a delivery for as long as its jobs mean anything: this one is lost.
-  if value == 0 and not text and bundle_of(id) then text = NEW_JOB end
+  -- The index knows a bundle for as long as anything in it means something: this one is lost.
+  if value == 0 and bundle and not text and front_of(bundle) == '' then
+    text = find_bundle(id, function(name) return name == bundle end) and NEW_JOB
+  end
   -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
-  if is_new and texts[i] or value == 0 and not text then
+  if bundle and texts[i] or value == 0 and not text then
     if is_suspect then verdict, look_again = 0, true end
   elseif value > 0 then
     local state, attempt, crashes, replays, err = QUEUED, '1', '0', '0', ''

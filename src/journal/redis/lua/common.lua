@@ -141,11 +141,25 @@ end
 
 -- Deliveries that came with one call stand together in a bundle, under `bundle:<name>`: how many they are (2 bytes), for
 -- each its id (16) and where it ends among what follows (4), then one delivery behind the other, as `value.rs` puts it
--- together. A key for each would cost more than all else that is stored of it. The sorted set `index` has a member for
--- each: its id and the name of its bundle.
-local COUNT, ENTRY, ID_LENGTH = 2, 20, 16
--- No front is longer: a bundle has so many deliveries at most.
+-- together. The sorted set `index` has a member for each bundle: the last id in it, the first one, its name. A key and an
+-- entry for each delivery would cost more than all else that is stored of it.
+local COUNT, ENTRY, ID, SPAN = 2, 20, 16, 32
+-- A bundle has so many deliveries at most.
 local MOST_IN_BUNDLE = 64
+-- All in a bundle have ids of the same 1,024 ms, counted from 1970. So what may hold an id is found near it.
+local REACH = 1024
+
+-- Whether one id comes before another. Lua would compare texts as the server's locale has it.
+local function is_before(id, other)
+  local a, b, c = struct.unpack('>I6I6I4', id)
+  local d, e, f = struct.unpack('>I6I6I4', other)
+  return a < d or a == d and (b < e or b == e and c < f)
+end
+
+-- Where the reach of an id ends: no bundle that holds it has a member of the index from here on.
+local function reach_of(id)
+  return struct.pack('>I6', (math.floor(struct.unpack('>I6', id) / REACH) + 1) * REACH)
+end
 
 -- The name of a new bundle. Counting begins at the time, so that none is given twice if the counter was evicted.
 local function name_bundle()
@@ -158,12 +172,6 @@ local function name_bundle()
   return string.format('%x', number)
 end
 
--- In which bundle a delivery is; nothing if there is no such delivery.
-local function bundle_of(id)
-  local found = redis.call('ZRANGEBYLEX', prefix .. 'index', '[' .. id, '[' .. id .. '\255', 'LIMIT', 0, 1)
-  return found[1] and string.sub(found[1], ID_LENGTH + 1)
-end
-
 -- What stands in front of a bundle's deliveries, as it was before this script wrote anything. Empty without a bundle.
 local fronts = {}
 
@@ -171,26 +179,56 @@ local function front_of(bundle)
   local front = fronts[bundle]
   if not front then
     front = redis.call('GETRANGE', prefix .. 'bundle:' .. bundle, 0, COUNT + ENTRY * MOST_IN_BUNDLE - 1)
-    local count = #front >= COUNT and struct.unpack('>I2', front) or 0
-    front = string.sub(front, 1, COUNT + ENTRY * count)
+    local length = #front >= COUNT and COUNT + ENTRY * struct.unpack('>I2', front) or 0
+    front = length <= #front and string.sub(front, 1, length) or ''
     fronts[bundle] = front
   end
   return front
 end
 
+-- The ids in a bundle.
+local function ids_of(bundle)
+  local front, ids = front_of(bundle), {}
+  for at = COUNT + 1, #front, ENTRY do ids[#ids + 1] = string.sub(front, at, at + ID - 1) end
+  return ids
+end
+
+-- Where an id stands in a front; nothing if it does not.
+local function place_of(id, front)
+  local at = COUNT
+  repeat
+    at = string.find(front, id, at + 1, true)
+  until not at or (at - COUNT - 1) % ENTRY == 0
+  return at
+end
+
+-- Looks for a bundle that may hold an id, and is the right one. Answers its name and its member of the index, or nothing.
+local function find_bundle(id, is_it)
+  local from, to, at_once = '[' .. id, '(' .. reach_of(id), 4
+  repeat
+    local members = redis.call('ZRANGEBYLEX', prefix .. 'index', from, to, 'LIMIT', 0, at_once)
+    for i = 1, #members do
+      local bundle = string.sub(members[i], SPAN + 1)
+      local may_hold = not is_before(id, string.sub(members[i], ID + 1, SPAN))
+      if may_hold and is_it(bundle) then return bundle, members[i] end
+    end
+    from = members[1] and '(' .. members[#members]
+  until #members < at_once
+end
+
+-- In which bundle a delivery is, as `find_bundle` answers.
+local function bundle_of(id)
+  return find_bundle(id, function(bundle) return place_of(id, front_of(bundle)) end)
+end
+
 -- Up to so many bytes of a delivery, from its beginning. The bundle may be known. Nothing if there is no such delivery.
 local function read_delivery(id, bundle, at_most)
   bundle = bundle or bundle_of(id)
-  if not bundle then return nil end
-  local front, at = front_of(bundle), COUNT + 1
-  repeat
-    at = string.find(front, id, at, true)
-    if not at then return nil end
-    local is_entry = (at - COUNT - 1) % ENTRY == 0
-    if not is_entry then at = at + 1 end
-  until is_entry
+  local front = bundle and front_of(bundle)
+  local at = front and place_of(id, front)
+  if not at then return nil end
   local first = at > COUNT + 1 and struct.unpack('>I4', front, at - 4) or 0
-  local last = struct.unpack('>I4', front, at + ID_LENGTH) - 1
+  local last = struct.unpack('>I4', front, at + ID) - 1
   if at_most then last = math.min(last, first + at_most - 1) end
   return redis.call('GETRANGE', prefix .. 'bundle:' .. bundle, #front + first, #front + last)
 end

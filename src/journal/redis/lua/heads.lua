@@ -15,14 +15,50 @@ if ARGV[2] == '' then
 end
 
 local key, from, wanted = prefix .. ARGV[2], ARGV[3], tonumber(ARGV[4])
+
+-- The index has bundles, which may overlap. A delivery's turn has come when no other bundle can have a later one.
+if ARGV[2] == 'index' then
+  local below = from ~= '+' and string.sub(from, 2)
+  local at_once, waiting = 16, {}
+
+  -- Adds those that come behind this id.
+  local function add_behind(id)
+    while wanted > 0 and waiting[1] and (not id or is_before(id, waiting[#waiting].id)) do
+      local next = table.remove(waiting)
+      add(next.id, next.bundle)
+      wanted = wanted - 1
+    end
+  end
+
+  if below then from = '(' .. reach_of(below) end
+  repeat
+    local members = redis.call('ZREVRANGEBYLEX', key, from, '-', 'LIMIT', 0, at_once)
+    for i = 1, #members do
+      local last, first = string.sub(members[i], 1, ID), string.sub(members[i], ID + 1, SPAN)
+      local bundle = string.sub(members[i], SPAN + 1)
+      add_behind(last)
+      if wanted == 0 then return answer end
+      if not below or is_before(first, below) then
+        for _, id in ipairs(ids_of(bundle)) do
+          if not below or is_before(id, below) then waiting[#waiting + 1] = { id = id, bundle = bundle } end
+        end
+        table.sort(waiting, function(one, other) return is_before(one.id, other.id) end)
+      end
+    end
+    from = members[1] and '(' .. members[#members]
+  until #members < at_once
+  add_behind(nil)
+  return answer
+end
+
 while wanted > 0 do
   local asked, last = wanted, nil
   local members = redis.call('ZREVRANGEBYLEX', key, from, '-', 'LIMIT', 0, asked)
   for i, member in ipairs(members) do
-    -- A member begins with its delivery's id. What follows is the bundle in the index, and the job among those that fail.
+    -- A member begins with its delivery's id; a job's goes on behind it.
     local id = string.sub(member, 1, 16)
     if id ~= last then
-      add(id, ARGV[2] == 'index' and string.sub(member, 17))
+      add(id)
       last, wanted, from = id, wanted - 1, '(' .. id
     end
   end

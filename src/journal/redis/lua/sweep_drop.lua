@@ -12,7 +12,7 @@ while at <= #ARGV do
   local fields = {}
   for job = first, at - 1, 4 do fields[#fields + 1] = id .. ARGV[job] .. ':' .. ARGV[job + 1] end
   local texts = get_all(prefix .. 'jobs', fields)
-  local bundle = bundle_of(id)
+  local bundle, member = bundle_of(id)
   local same = bundle and read_delivery(id, bundle, #head) == head
   for i = 1, #fields do
     same = same and string.sub(texts[i] or '', 1, 1) == ARGV[first + 4 * (i - 1) + 3]
@@ -27,8 +27,7 @@ while at <= #ARGV do
       count_job(state, nil)
     end
     ids[#ids + 1] = id
-    members[#members + 1] = id .. bundle
-    bundles[bundle] = bundles[bundle] or {}
+    bundles[bundle] = bundles[bundle] or { member = member }
     bundles[bundle][id] = true
     redis.call('UNLINK', prefix .. 'attempts:' .. id)
     dropped = dropped + 1
@@ -37,7 +36,12 @@ end
 for bundle, gone in pairs(bundles) do
   local key = prefix .. 'bundle:' .. bundle
   local rest = rebundle(redis.call('GET', key) or '', function(id, delivery) return not gone[id] and delivery end)
-  if rest then redis.call('SET', key, rest) else redis.call('UNLINK', key) end
+  if rest then
+    redis.call('SET', key, rest)
+  else
+    redis.call('UNLINK', key)
+    members[#members + 1] = gone.member
+  end
 end
 call_all('HDEL', prefix .. 'jobs', jobs)
 call_all('HDEL', prefix .. 'jobids', job_ids)

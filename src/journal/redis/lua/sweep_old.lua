@@ -1,6 +1,6 @@
 -- Moves the sweep's hand over the next deliveries in the order of arrival, on behalf of all hosts.
--- ARGV: time, from what age on a delivery may be too old, in ms ('' if none ever is), how many to look at, the host, for
--- how long a host that was at it is left to it, in ms.
+-- ARGV: time, from what age on a delivery may be too old, in ms ('' if none ever is), how many to look at, about, the host,
+-- for how long a host that was at it is left to it, in ms.
 -- Answers: time; id and head of each delivery passed; whether this host is the one that sweeps the lane. When the hand
 -- has come round, it rests until `sweep_round`.
 local now = now_ms()
@@ -17,22 +17,36 @@ local members = {}
 if ARGV[2] ~= '' then
   members = redis.call('ZRANGEBYLEX', prefix .. 'index', place and '(' .. place or '-', '+', 'LIMIT', 0, limit)
 end
-local come_round = #members < limit
-for _, member in ipairs(members) do
-  local id = string.sub(member, 1, 16)
-  local head = read_head(id, string.sub(member, 17))
-  if head then
-    local received_at = tonumber((string.match(head, '^%d %d+ (%-?%d+)')))
-    if received_at >= now - ARGV[2] then
-      come_round = true
-      break
+
+-- Passes the deliveries of a bundle. Says whether all of them may be too old.
+local function pass(member)
+  local bundle = string.sub(member, SPAN + 1)
+  local ids = ids_of(bundle)
+  -- It was evicted, or can't be read.
+  if not ids[1] then redis.call('ZREM', prefix .. 'index', member) end
+  for _, id in ipairs(ids) do
+    local head = read_head(id, bundle)
+    local received_at = head and tonumber((string.match(head, '^%d %d+ (%-?%d+)')))
+    if received_at then
+      if received_at >= now - ARGV[2] then return false end
+      passed[#passed + 1] = id
+      passed[#passed + 1] = head
     end
-    passed[#passed + 1] = id
-    passed[#passed + 1] = head
-  else
-    redis.call('ZREM', prefix .. 'index', member)
   end
-  place = member
+  return true
+end
+
+local come_round = #members < limit
+for i = 1, #members do
+  if not pass(members[i]) then
+    come_round = true
+    break
+  end
+  place = members[i]
+  if #passed >= 2 * limit then
+    come_round = come_round and i == #members
+    break
+  end
 end
 if come_round then
   redis.call('HDEL', hands, 'delivery')

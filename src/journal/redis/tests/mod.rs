@@ -119,13 +119,18 @@ async fn open(options: RedisOptions, clock: &(impl Clock + Clone), host: &str) -
     Redis::start(core, PATIENCE).await.unwrap()
 }
 
-/// The key of the bundle that holds a delivery of lane 0.
+/// The key of the bundle that holds a delivery of lane 0, and nothing else.
 async fn bundle_key(store: &Redis, id: DeliveryId) -> Vec<u8> {
     let mut find = redis::cmd("ZRANGEBYLEX");
-    find.arg("{doorbell:0}:index").arg([b"[", &id.as_bytes()[..]].concat()).arg("+").arg("LIMIT").arg(0).arg(1);
+    find.arg("{doorbell:0}:index")
+        .arg([b"[", &id.as_bytes()[..]].concat())
+        .arg("+")
+        .arg("LIMIT")
+        .arg(0)
+        .arg(1);
     let members = answer::list(store.core.link.command(0, &find).await.unwrap()).unwrap();
     let member = answer::bytes(members.into_iter().next().unwrap()).unwrap();
-    let name = member.strip_prefix(id.as_bytes()).expect("the index has the delivery");
+    let name = member.strip_prefix(&id.as_bytes().repeat(2)[..]).expect("it is in a bundle of its own");
     [b"{doorbell:0}:bundle:", name].concat()
 }
 
