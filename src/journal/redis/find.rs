@@ -22,9 +22,13 @@ use crate::{
 
 static HEADS: LazyLock<Script> = script!("heads", no_writes);
 static DELIVERY: LazyLock<Script> = script!("delivery", no_writes);
+static WAITING: LazyLock<Script> = script!("waiting", no_writes);
 
 /// How many fields or members one command asks for.
 const PIECE: usize = 500;
+
+/// How many jobs that wait one call looks at.
+const AT_A_TIME: u64 = 1_000;
 
 /// How many deliveries one call looks at, at most.
 pub(super) const AT_ONCE: usize = 100;
@@ -138,12 +142,15 @@ impl Redis {
 
     /// One job with its lane and the number of its event.
     pub(super) async fn find_job(&self, id: JobId) -> Result<Option<(u32, u32, JobRecord)>, LinkError> {
-        let found = self.in_any_lane(|lane| async move {
-            let mut ask = Cmd::new();
-            ask.arg("HGET").arg(key(lane, b"jobids")).arg(id.as_bytes());
-            answer::optional(self.core.link.command(lane, &ask).await?)
-        });
-        let Some((lane, delivery)) = found.await? else { return Ok(None) };
+        let mut found = self.delivery_of(id).await?;
+        if found.is_none() {
+            found = self.in_any_lane(|lane| self.delivery_of_waiting(lane, id)).await?;
+        }
+        if found.is_none() {
+            // It may have been claimed just before its turn came.
+            found = self.delivery_of(id).await?;
+        }
+        let Some((lane, delivery)) = found else { return Ok(None) };
         let mut heads = Vec::new();
         for (delivery, text) in self.heads_of(lane, &[delivery_id(&delivery)?]).await? {
             if !text.is_empty() {
@@ -153,6 +160,41 @@ impl Redis {
         self.load_jobs(&mut heads).await?;
         let mut jobs = heads.into_iter().flat_map(|head| head.jobs);
         Ok(jobs.find(|(_, job)| job.id == id).map(|(event, job)| (lane, event, job)))
+    }
+
+    /// The delivery of a job that was claimed before, or changed, and its lane.
+    async fn delivery_of(&self, job: JobId) -> Result<Option<(u32, Vec<u8>)>, LinkError> {
+        self.in_any_lane(|lane| async move {
+            let mut ask = Cmd::new();
+            ask.arg("HGET").arg(key(lane, b"jobids")).arg(job.as_bytes());
+            answer::optional(self.core.link.command(lane, &ask).await?)
+        })
+        .await
+    }
+
+    /// The delivery of a job that was never claimed. To have it found at once would cost each job more than it is worth to
+    /// the few that are asked for while they wait.
+    async fn delivery_of_waiting(&self, lane: u32, job: JobId) -> Result<Option<Vec<u8>>, LinkError> {
+        let routes =
+            self.core.link.command(lane, Cmd::new().arg("SMEMBERS").arg(key(lane, b"routes"))).await?;
+        for route in answer::list(routes)? {
+            let route = answer::bytes(route)?;
+            let mut looked_at = 0;
+            loop {
+                let (from, count) = (looked_at.to_string(), AT_A_TIME.to_string());
+                let args: [&[u8]; 4] = [job.as_bytes(), &route, from.as_bytes(), count.as_bytes()];
+                let [delivery, looked] = answer::fixed(self.core.run(lane, &WAITING, &args).await?)?;
+                if let Some(delivery) = answer::optional(delivery)? {
+                    return Ok(Some(delivery));
+                }
+                let looked = answer::uint(&looked)?;
+                if looked < AT_A_TIME {
+                    break;
+                }
+                looked_at += looked;
+            }
+        }
+        Ok(None)
     }
 
     /// The delivery whose own id this is, or one of its events'.

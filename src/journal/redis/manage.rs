@@ -55,7 +55,7 @@ impl Redis {
     pub(super) async fn discard(&self, id: JobId) -> Result<Discarded, StoreError> {
         let Some((lane, event, job)) = self.find_job(id).await? else { return Ok(Discarded::NotFound) };
         let member = member(job.delivery_id, event);
-        let args: [&[u8]; 3] = [&member, job.route.as_bytes(), b"discarded by an operator"];
+        let args: [&[u8]; 4] = [&member, job.route.as_bytes(), b"discarded by an operator", id.as_bytes()];
         let before = answer::text(self.run(lane, &DISCARD, &args).await?)?;
         let before = before.parse().ok().and_then(|state: usize| JobState::ALL.get(state).copied());
         Ok(match before {

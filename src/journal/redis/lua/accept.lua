@@ -121,7 +121,7 @@ local function claim_key(i)
   return reused
 end
 
-local letters, originals, index, odd, job_ids, new, lengths = {}, {}, {}, {}, {}, {}, {}
+local letters, originals, index, odd, new, lengths = {}, {}, {}, {}, {}, {}
 local accepted, quarantined, id_reused, unrouted, job_count = 0, 0, 0, 0, 0
 
 -- Queues the jobs of a new delivery.
@@ -135,10 +135,9 @@ local function queue_jobs(i, plan, bundle)
       queue, length = {}, 0
       new[route] = queue
     end
-    queue[length + 1] = bundle .. ':' .. id .. event
+    queue[length + 1] = bundle .. ':' .. job_id .. id .. event
     lengths[route] = length + 1
-    job_ids[job_count + 1], job_ids[job_count + 2] = job_id, id
-    job_count = job_count + 2
+    job_count = job_count + 1
   end
 end
 
@@ -201,7 +200,7 @@ count('accepted', accepted)
 count('quarantined', quarantined)
 count('id_reused', id_reused)
 count('unrouted', unrouted)
-count('j0', job_count / 2)
+count('j0', job_count)
 
 local seen, seen_count = {}, 0
 for field, value in pairs(changed) do
@@ -211,8 +210,10 @@ end
 call_all('HSET', prefix .. 'dedupe', seen)
 call_all('ZADD', prefix .. 'index', index)
 call_all('ZADD', prefix .. 'odd', odd)
-call_all('HSET', prefix .. 'jobids', job_ids)
-for route, queue in pairs(new) do call_all('RPUSH', prefix .. 'new:' .. ARGV[4 + route], queue) end
+for number, queue in pairs(new) do
+  local route = ARGV[4 + number]
+  if call_all('RPUSH', prefix .. 'new:' .. route, queue) == #queue then redis.call('SADD', prefix .. 'routes', route) end
+end
 save_counts()
 if job_count > 0 then wake() end
 

@@ -34,9 +34,9 @@ if given_up and first_token <= tonumber(given_up) then
   return { now_text, 0, {}, {}, never }
 end
 
--- What may be claimed: the number of its route, delivery and event, its delivery's bundle if it comes from the list of new
--- jobs. Lists, and counted: a table for each would cost more than all that is done with it.
-local candidate_routes, members, bundles, candidate_count = {}, {}, {}, 0
+-- What may be claimed: the number of its route, delivery and event, and if it comes from the list of new jobs its delivery's
+-- bundle and its id. Lists, and counted: a table for each would cost more than all that is done with it.
+local candidate_routes, members, bundles, new_ids, candidate_count = {}, {}, {}, {}, 0
 
 -- The suspect that is due first, if one may run.
 local verdict = 0
@@ -89,21 +89,22 @@ if verdict ~= 3 then
     route.more = #new + #again / 2 >= wanted
     local next_new, next_again, before = 1, 1, candidate_count
     for _ = 1, wanted do
-      local entry, due, bundle = new[next_new], again[next_again + 1], nil
-      local member
+      local entry, due, bundle, job_id, member = new[next_new], again[next_again + 1], nil, nil, nil
       if entry then
         local colon = string.find(entry, ':', 1, true)
-        bundle, member = string.sub(entry, 1, colon - 1), string.sub(entry, colon + 1)
+        bundle, job_id = string.sub(entry, 1, colon - 1), string.sub(entry, colon + 1, colon + 16)
+        member = string.sub(entry, colon + 17)
       end
       if entry and not (due and tonumber(due) <= received_at(member)) then
         next_new = next_new + 1
       elseif due then
-        bundle, member = nil, again[next_again]
+        bundle, job_id, member = nil, nil, again[next_again]
         next_again = next_again + 2
       else
         break
       end
       candidate_count = candidate_count + 1
+      new_ids[candidate_count] = job_id
       candidate_routes[candidate_count], members[candidate_count], bundles[candidate_count] = i, member, bundle
     end
     take(route, candidate_count - before)
@@ -138,6 +139,7 @@ end
 -- A suspect that was alone has kept everything else from being looked at, and one that is gone another suspect.
 local look_again = verdict == 3
 local answer, changed, leases, lease_count, changed_count = {}, {}, {}, 0, 0
+local job_ids, job_id_count = {}, 0
 local lease_end = int(now + ARGV[3])
 local token = first_token * 256 + lane
 local begun_from = {}
@@ -151,7 +153,7 @@ for i = 1, taken do
   else
     route.claimed[#route.claimed + 1] = member
   end
-  local id = string.sub(member, 1, 16)
+  local id, job_id = string.sub(member, 1, 16), new_ids[i]
   local value = number_of[id]
   -- The index knows a bundle for as long as anything in it means something: this one is lost.
   if value == 0 and bundle and not text and front_of(bundle) == '' then
@@ -160,6 +162,7 @@ for i = 1, taken do
   -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
   if bundle and texts[i] or value == 0 and not text then
     if is_suspect then verdict, look_again = 0, true end
+    job_id = nil
   elseif value > 0 then
     local state, attempt, crashes, replays, err = QUEUED, '1', '0', '0', ''
     if text then
@@ -189,9 +192,14 @@ for i = 1, taken do
     redis.call('ZADD', prefix .. 'failing', 0, key)
     if is_suspect then verdict, look_again = 0, true end
   end
+  if job_id then
+    job_ids[job_id_count + 1], job_ids[job_id_count + 2] = job_id, id
+    job_id_count = job_id_count + 2
+  end
 end
 for state, jobs in pairs(begun_from) do count_job(state, RUNNING, jobs) end
 call_all('HSET', jobs_key, changed)
+call_all('HSET', prefix .. 'jobids', job_ids)
 call_all('ZADD', prefix .. 'leases', leases)
 save_counts()
 

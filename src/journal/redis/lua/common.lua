@@ -20,9 +20,9 @@ local QUEUED, RUNNING, RETRYING, DONE, DEAD, DISCARDED = '0', '1', '2', '3', '4'
 --   state attempts crashes replays due started finished suspect owner token error
 -- Numbers are decimal, `-` stands for none. The error comes last and may hold anything; it is empty if there is none.
 -- A job that was never claimed nor touched is not there: it is queued, due since its delivery was received, and waits in
--- the list `new:<route>`, behind the name of its delivery's bundle and a colon. Most jobs wait once and not for long, and
--- this way they take little memory. Whoever changes such a job writes it into the hash; then the list's entry no longer
--- means anything.
+-- the list `new:<route>`: the name of its delivery's bundle, a colon, its id, delivery and event. Most jobs wait once and not
+-- for long, and this way they take little memory. Whoever changes such a job writes it into the hash, and its delivery
+-- into the hash `jobids`; then the list's entry no longer means anything. The set `routes` has the routes that had a list.
 -- suspect: 1 if a process died while it ran (2: it runs alone because of that). The owner is that of a running job; the
 -- token stays after an attempt has settled, so that a settle that is repeated is recognised.
 local NEW_JOB = '0 0 0 0 - - - 0 - - '
@@ -45,11 +45,13 @@ end
 -- Lua can't pass any number of arguments at once, so long lists go in pieces of an even length.
 local PIECE = 500
 
--- A command with as many arguments as the list has.
+-- A command with as many arguments as the list has. Answers what its last call did.
 local function call_all(command, key, list)
+  local answer
   for from = 1, #list, PIECE do
-    redis.call(command, key, unpack(list, from, math.min(from + PIECE - 1, #list)))
+    answer = redis.call(command, key, unpack(list, from, math.min(from + PIECE - 1, #list)))
   end
+  return answer
 end
 
 -- The values of these fields of a hash, in a list; false for what is not there.

@@ -1,5 +1,5 @@
 -- Gives up a job that waits, or is dead.
--- ARGV: time, delivery and event, route, why.
+-- ARGV: time, delivery and event, route, why, id.
 -- Answers: the state in which it was.
 local member, route = ARGV[2], ARGV[3]
 local key = member .. ':' .. route
@@ -9,6 +9,7 @@ if before == QUEUED or before == RETRYING or before == DEAD then
   job.state, job.due, job.suspect, job.finished = DISCARDED, '-', '0', int(now_ms())
   if job.err == '' then job.err = ARGV[4] end
   redis.call('HSET', prefix .. 'jobs', key, write_job(job))
+  redis.call('HSET', prefix .. 'jobids', ARGV[5], string.sub(member, 1, 16))
   redis.call('ZREM', prefix .. 'ready:' .. route, member)
   redis.call('ZREM', prefix .. 'suspects:' .. route, member)
   redis.call('ZADD', prefix .. 'failing', 0, key)

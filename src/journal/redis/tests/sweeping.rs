@@ -79,7 +79,7 @@ async fn when_all_is_over_nothing_is_left_but_counters() {
     world.pass(WINDOW).await;
     sweep_all(&world, RETENTION).await;
     let left: Vec<_> = keys(&world).await.into_iter().collect();
-    assert_eq!(left, ["stats", "store", "sweep"], "`sweep` says who sweeps");
+    assert_eq!(left, ["routes", "stats", "store", "sweep"], "`sweep` says who sweeps");
     // And nothing of what went is recognised.
     let again = sent("1").events(vec![event("x", &["done"])]).unsigned_id("0");
     assert!(matches!(world.accept(&again).await.1, Ok(crate::journal::Accepted::New { id_reused: false })));
