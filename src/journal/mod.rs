@@ -12,6 +12,8 @@ mod redis;
 #[cfg(any(test, feature = "redis"))]
 mod relay;
 mod replay;
+#[cfg(any(test, feature = "redis"))]
+mod sealed;
 mod sqlite;
 mod stored;
 #[cfg(test)]
@@ -42,6 +44,8 @@ pub(crate) use self::redis::{Redis, RedisOptions, StreamLimit, Streams};
 pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
 #[cfg(all(feature = "redis", feature = "cli"))]
 pub(crate) use self::relay::{Drained, Looking, drain as drain_journals};
+#[cfg(any(test, feature = "redis"))]
+use self::sealed::Sealed;
 #[cfg(feature = "redis")]
 pub(crate) use self::sqlite::Outbox;
 pub(crate) use self::sqlite::{Sqlite, SqliteOptions};
@@ -125,7 +129,7 @@ pub(crate) trait Shared: Store {
     /// Stores those of a batch that are not known yet, in this order. May be repeated with the same deliveries, and is
     /// whenever its answer did not come: what it knows by its own id is answered as a duplicate of itself, and counted
     /// nowhere. An empty batch touches every lane: it only asks which copy of the data is there.
-    async fn take_in(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError>;
+    async fn take_in(&self, batch: Vec<Sealed>) -> Result<TakenIn, StoreError>;
 
     /// Whether more was asked for than that the queue has what it took in. Then it counts as moved when
     /// [`make_safe`](Self::make_safe) says so.

@@ -1,6 +1,6 @@
 //! The atomic write: dedupe claim, delivery, jobs.
 
-use std::{sync::LazyLock, time::Instant};
+use std::sync::LazyLock;
 
 use super::{
     answer,
@@ -10,44 +10,32 @@ use super::{
     feeder::{Command, Feeder},
     link::{LinkError, Script},
     script,
-    value::Stored as Value,
 };
 use crate::{
     clock,
     delivery::DeliveryId,
-    journal::{Accepted, Dedupe, NewDelivery, Safe, StoreError, TakenIn},
+    journal::{Accepted, Safe, StoreError, TakenIn, sealed::Sealed},
 };
 
 static ACCEPT: LazyLock<Script> = script!("accept");
 
-/// A delivery with all that can be computed before its turn comes.
-pub(super) struct Prepared {
+/// A delivery, and where it goes.
+pub(super) struct Addressed {
     pub(super) lane: u32,
-    stored: Value,
-    dedupe: Option<Dedupe>,
-    give_up_at: Instant,
+    sealed: Sealed,
 }
 
-impl Prepared {
-    pub(super) fn new(new: &NewDelivery, lanes: u32) -> Self {
-        let claim = new.dedupe.map(|by| by.key.to_bytes());
-        let lane = lane_of(claim.as_ref().map(|key| &key[..16]), new.id, lanes);
-        Self { lane, stored: Value::new(new), dedupe: new.dedupe, give_up_at: new.give_up_at }
+impl Addressed {
+    pub(super) fn new(sealed: Sealed, lanes: u32) -> Self {
+        let claim = sealed.dedupe.map(|by| by.key.to_bytes());
+        let lane = lane_of(claim.as_ref().map(|key| &key[..16]), sealed.id, lanes);
+        Self { lane, sealed }
     }
 
     /// How many bytes go to Redis for it, about.
     pub(super) fn weight(&self) -> usize {
-        self.stored.value.len() + 128 * (1 + self.stored.jobs.len())
-    }
-}
-
-impl bundle::Item for &Prepared {
-    fn id(&self) -> DeliveryId {
-        self.stored.id
-    }
-
-    fn value(&self) -> &[u8] {
-        &self.stored.value
+        let Sealed { head, body, jobs, .. } = &self.sealed;
+        head.len() + body.len() + 128 * (1 + jobs.len())
     }
 }
 
@@ -64,10 +52,11 @@ pub(super) async fn accept_gathered(
     core: &Core,
     feeder: &Feeder,
     lane: u32,
-    gathered: Vec<Waiting<Prepared, Result<Accepted, StoreError>>>,
+    gathered: Vec<Waiting<Addressed, Result<Accepted, StoreError>>>,
 ) {
     let now = clock::instant();
-    let (timely, overdue): (Vec<_>, Vec<_>) = gathered.into_iter().partition(|(new, _)| new.give_up_at > now);
+    let (timely, overdue): (Vec<_>, Vec<_>) =
+        gathered.into_iter().partition(|(new, _)| new.sealed.give_up_at > now);
     for (_, reply) in overdue {
         // Whoever no longer waits for an answer needs none. The same below.
         let _ = reply.send(Err(StoreError::TooLate));
@@ -75,7 +64,7 @@ pub(super) async fn accept_gathered(
     if timely.is_empty() {
         return;
     }
-    let deliveries: Vec<_> = timely.iter().map(|(new, _)| new).collect();
+    let deliveries: Vec<_> = timely.iter().map(|(new, _)| &new.sealed).collect();
     match store(core, feeder, lane, &deliveries, Way::Alone).await {
         Ok(stored) => {
             for ((_, reply), answer) in timely.into_iter().zip(stored.answers) {
@@ -91,24 +80,20 @@ pub(super) async fn accept_gathered(
 }
 
 /// Stores a batch of any size. All lanes at the same time, each in the batch's order.
-pub(super) async fn take_in(
-    core: &Core,
-    feeder: &Feeder,
-    batch: &[NewDelivery],
-) -> Result<TakenIn, StoreError> {
-    let prepared: Vec<_> = batch.iter().map(|new| Prepared::new(new, core.lanes())).collect();
+pub(super) async fn take_in(core: &Core, feeder: &Feeder, batch: Vec<Sealed>) -> Result<TakenIn, StoreError> {
+    let batch: Vec<_> = batch.into_iter().map(|sealed| Addressed::new(sealed, core.lanes())).collect();
     let mut by_lane: Vec<Vec<usize>> = vec![Vec::new(); core.options.lanes as usize];
-    for (place, new) in prepared.iter().enumerate() {
+    for (place, new) in batch.iter().enumerate() {
         by_lane[new.lane as usize].push(place);
     }
     let touched = (0..).zip(by_lane).filter(|(_, places)| batch.is_empty() || !places.is_empty());
-    let prepared = &prepared;
+    let deliveries = &batch;
     let lanes = touched.map(|(lane, places)| async move {
         let mut answers = Vec::with_capacity(places.len());
         let mut history = None;
-        for piece in pieces(&places, |place| prepared[*place].weight()) {
-            let deliveries: Vec<_> = piece.iter().map(|place| &prepared[*place]).collect();
-            let stored = store(core, feeder, lane, &deliveries, Way::Relayed).await?;
+        for piece in pieces(&places, |place| deliveries[*place].weight()) {
+            let piece: Vec<_> = piece.iter().map(|place| &deliveries[*place].sealed).collect();
+            let stored = store(core, feeder, lane, &piece, Way::Relayed).await?;
             answers.extend(stored.answers);
             // The first one's: if the server changes between two pieces, the next answer tells of it.
             history.get_or_insert(stored.history);
@@ -182,7 +167,7 @@ async fn store(
     core: &Core,
     feeder: &Feeder,
     lane: u32,
-    deliveries: &[&Prepared],
+    deliveries: &[&Sealed],
     way: Way,
 ) -> Result<Stored, LinkError> {
     let mut routes: Vec<&str> = Vec::new();
@@ -223,8 +208,8 @@ async fn store(
 }
 
 /// Adds to a plan what the script has to know of a delivery; `accept.lua` says how it is written.
-fn write_plan<'a>(plan: &mut Vec<u8>, new: &'a Prepared, routes: &mut Vec<&'a str>) {
-    let Value { id, state, unrouted, jobs, received_at, .. } = &new.stored;
+fn write_plan<'a>(plan: &mut Vec<u8>, new: &'a Sealed, routes: &mut Vec<&'a str>) {
+    let Sealed { id, state, unrouted, jobs, received_at, .. } = new;
     plan.extend(id.as_bytes());
     let (key, kind, window) = match &new.dedupe {
         Some(by) => (by.key.to_bytes(), if by.key.is_fallback() { 2 } else { 1 }, by.window.as_millis()),
@@ -236,7 +221,7 @@ fn write_plan<'a>(plan: &mut Vec<u8>, new: &'a Prepared, routes: &mut Vec<&'a st
     // A clock that says it is before 1970 is wrong by more than any window.
     write_millis(plan, u128::try_from(received_at.as_millis()).unwrap_or_default());
     plan.push(*state as u8);
-    write_count(plan, *unrouted);
+    plan.extend(unrouted.to_be_bytes());
     write_count(plan, jobs.len());
     for (event, route) in jobs {
         let number = routes.iter().position(|known| *known == &**route).unwrap_or_else(|| {

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::delivery::DeliveryId;
+use crate::{delivery::DeliveryId, journal::sealed::Sealed};
 
 /// How many deliveries one bundle holds, as `common.lua` has it too, and of how many bytes, unless a single one has more. A
 /// job that runs alone is read out of it, and what is left of it is written anew when some of it is deleted.
@@ -12,22 +12,15 @@ const HEAVY: usize = 1 << 16;
 /// The deliveries of a bundle have ids of the same 2^10 ms, as `common.lua` has it too.
 const REACH_BITS: u32 = 10;
 
-/// What a bundle is made of.
-pub(super) trait Item {
-    fn id(&self) -> DeliveryId;
-    /// The delivery as it stands in its bundle.
-    fn value(&self) -> &[u8];
-}
-
 /// Cuts deliveries into what stands together.
-pub(super) fn split<T: Item>(deliveries: &[T]) -> impl Iterator<Item = &[T]> {
-    let reach = |delivery: &T| Uuid::from(delivery.id()).as_u128() >> (80 + REACH_BITS);
+pub(super) fn split<'a, 'b>(deliveries: &'a [&'b Sealed]) -> impl Iterator<Item = &'a [&'b Sealed]> {
+    let reach = |delivery: &Sealed| Uuid::from(delivery.id).as_u128() >> (80 + REACH_BITS);
     let mut rest = deliveries;
     std::iter::from_fn(move || {
         let first = rest.first()?;
         let mut bytes = 0;
-        let fits = |(count, delivery): &(usize, &T)| {
-            bytes += delivery.value().len();
+        let fits = |(count, delivery): &(usize, &&Sealed)| {
+            bytes += size(delivery);
             *count == 0 || *count < MANY && bytes <= HEAVY && reach(delivery) == reach(first)
         };
         let bundle;
@@ -37,50 +30,58 @@ pub(super) fn split<T: Item>(deliveries: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// The last id of a bundle, and the first one.
-pub(super) fn span<T: Item>(bundle: &[T]) -> Option<(DeliveryId, DeliveryId)> {
-    let ids = || bundle.iter().map(Item::id);
+pub(super) fn span(bundle: &[&Sealed]) -> Option<(DeliveryId, DeliveryId)> {
+    let ids = || bundle.iter().map(|delivery| delivery.id);
     ids().max().zip(ids().min())
 }
 
 /// Puts a bundle together.
-pub(super) fn write<T: Item>(bundle: &[T]) -> Vec<u8> {
-    let size = bundle.iter().map(|delivery| 20 + delivery.value().len()).sum::<usize>();
-    let mut text = Vec::with_capacity(2 + size);
+pub(super) fn write(bundle: &[&Sealed]) -> Vec<u8> {
+    let bytes = bundle.iter().map(|delivery| 20 + size(delivery)).sum::<usize>();
+    let mut text = Vec::with_capacity(2 + bytes);
     text.extend(u16::try_from(bundle.len()).unwrap_or(u16::MAX).to_be_bytes());
-    let mut end = 0_usize;
+    let mut end = 0;
     for delivery in bundle {
-        end += delivery.value().len();
-        text.extend(delivery.id().as_bytes());
+        end += size(delivery);
+        text.extend(delivery.id.as_bytes());
         text.extend(u32::try_from(end).unwrap_or(u32::MAX).to_be_bytes());
     }
     for delivery in bundle {
-        text.extend_from_slice(delivery.value());
+        text.extend_from_slice(&delivery.head);
+        text.extend_from_slice(&delivery.body);
     }
     text
+}
+
+fn size(delivery: &Sealed) -> usize {
+    delivery.head.len() + delivery.body.len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        clock::{self, Timestamp},
+        journal::DeliveryState,
+    };
 
-    struct Sized(DeliveryId, Vec<u8>);
-
-    impl Item for Sized {
-        fn id(&self) -> DeliveryId {
-            self.0
-        }
-
-        fn value(&self) -> &[u8] {
-            &self.1
+    fn at(millis: u128, size: usize) -> Sealed {
+        Sealed {
+            id: DeliveryId::from_bytes((millis << 80).to_be_bytes()),
+            source: "shop".into(),
+            received_at: Timestamp::from_millis(0),
+            state: DeliveryState::Test,
+            unrouted: 0,
+            dedupe: None,
+            jobs: Vec::new(),
+            head: vec![b'h'],
+            body: vec![b'b'; size - 1].into(),
+            give_up_at: clock::instant(),
         }
     }
 
-    fn at(millis: u128, size: usize) -> Sized {
-        Sized(DeliveryId::from_bytes((millis << 80).to_be_bytes()), vec![b'a'; size])
-    }
-
-    fn sizes(deliveries: &[Sized]) -> Vec<usize> {
-        split(deliveries).map(<[_]>::len).collect()
+    fn sizes(deliveries: &[Sealed]) -> Vec<usize> {
+        split(&deliveries.iter().collect::<Vec<_>>()).map(<[_]>::len).collect()
     }
 
     #[test]
@@ -102,12 +103,12 @@ mod tests {
 
     #[test]
     fn a_bundle_says_what_is_in_it() {
-        let bundle = [at(2, 2), at(1, 1)];
-        let (first, last) = (bundle[1].id(), bundle[0].id());
+        let (one, other) = (at(2, 2), at(1, 1));
+        let (bundle, last, first) = ([&one, &other], one.id, other.id);
         let entry = |id: DeliveryId, end: u8| [&id.as_bytes()[..], &[0, 0, 0, end]].concat();
         let front = [vec![0, 2], entry(last, 2), entry(first, 3)].concat();
-        assert_eq!(write(&bundle), [&front[..], b"aaa"].concat());
+        assert_eq!(write(&bundle), [&front[..], b"hbh"].concat());
         assert_eq!(span(&bundle), Some((last, first)));
-        assert_eq!(span::<Sized>(&[]), None);
+        assert_eq!(span(&[]), None);
     }
 }

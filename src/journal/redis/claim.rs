@@ -14,12 +14,15 @@ use super::{
     lease::{self, Load, Suspicion},
     link::{LinkError, Script},
     script,
-    value::{self, Parts},
 };
 use crate::{
     clock::Timestamp,
     delivery::DeliveryId,
-    journal::{ClaimedJob, Lease, stored::StoredEvent},
+    journal::{
+        ClaimedJob, Lease,
+        sealed::{Parts, body_of},
+        stored::StoredEvent,
+    },
 };
 
 static CLAIM: LazyLock<Script> = script!("claim", allow_oom);
@@ -167,7 +170,7 @@ impl Delivery {
             };
             Ok((common, parts.body_at))
         };
-        Self(read(&value).map(|(common, body_at)| Common { body: value::body_of(value, body_at), ..common }))
+        Self(read(&value).map(|(common, body_at)| Common { body: body_of(value, body_at), ..common }))
     }
 
     fn event(&self, index: u32) -> Result<(&Common, &StoredEvent), LinkError> {

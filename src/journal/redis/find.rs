@@ -13,11 +13,14 @@ use super::{
     Redis, answer, job,
     link::{LinkError, Script, prefix},
     script,
-    value::{Parts, RoutedEvent},
 };
 use crate::{
     delivery::{DeliveryId, JobId},
-    journal::{AttemptRecord, DeliverySummary, JobRecord, listing::LOOK_AT},
+    journal::{
+        AttemptRecord, DeliverySummary, JobRecord,
+        listing::LOOK_AT,
+        sealed::{Parts, RoutedEvent, new_job, routes},
+    },
 };
 
 static HEADS: LazyLock<Script> = script!("heads", no_writes);
@@ -52,30 +55,13 @@ impl Head {
     pub(super) fn read(lane: u32, id: DeliveryId, text: Vec<u8>) -> Result<Self, LinkError> {
         let parts = Parts::of(&text)?;
         let meta = parts.read_meta()?;
-        let summary = DeliverySummary {
-            id,
-            source: meta.source.into_owned(),
-            provider: meta.provider.into_owned(),
-            state: parts.state,
-            received_at: parts.received_at,
-            sender_id: meta.sender_id.map(Into::into),
-            reason: meta.reason.map(Into::into),
-            size: meta.size,
-            events: (0..).zip(&meta.events).map(|(index, event)| event.event.record(id, index)).collect(),
-            jobs: Vec::new(),
-        };
+        let summary = meta.summary(id, parts.state, parts.received_at);
         let (unrouted, events) = (parts.unrouted, meta.events);
         Ok(Self { lane, text, unrouted, events, jobs: Vec::new(), summary })
     }
 
     pub(super) fn id(&self) -> DeliveryId {
         self.summary.id
-    }
-
-    /// The number of an event and a route, for each job.
-    pub(super) fn routes(&self) -> impl Iterator<Item = (u32, &str)> {
-        let numbered = (0..).zip(&self.events);
-        numbered.flat_map(|(index, event)| event.routes.iter().map(move |route| (index, route.as_str())))
     }
 
     /// What a listing shows of it.
@@ -246,7 +232,7 @@ impl Redis {
         let mut by_lane: BTreeMap<u32, Vec<(usize, u32, String)>> = BTreeMap::new();
         for (at, head) in heads.iter().enumerate() {
             let wanted = by_lane.entry(head.lane).or_default();
-            wanted.extend(head.routes().map(|(event, route)| (at, event, route.to_owned())));
+            wanted.extend(routes(&head.events).map(|(event, route)| (at, event, route.to_owned())));
         }
         let pieces: Vec<_> = by_lane
             .iter()
@@ -265,8 +251,8 @@ impl Redis {
         for ((_, piece), texts) in pieces.into_iter().zip(texts) {
             for ((at, event, route), text) in piece.iter().zip(texts) {
                 let job = match answer::optional(text)? {
-                    Some(text) => job::read(&heads[*at], *event, route, &text)?,
-                    None => job::new(&heads[*at], *event, route),
+                    Some(text) => job::read(&heads[*at].summary, *event, route, &text)?,
+                    None => new_job(&heads[*at].summary, *event, route),
                 };
                 heads[*at].jobs.push((*event, job));
             }

@@ -1,14 +1,19 @@
 //! Jobs and attempts as they stand in Redis; `common.lua` says how.
 
-use super::{find::Head, link::LinkError};
+use super::link::LinkError;
 use crate::{
     clock::Timestamp,
     delivery::DeliveryId,
-    journal::{AttemptRecord, JobRecord, JobState},
+    journal::{AttemptRecord, DeliverySummary, JobRecord, JobState, sealed::new_job},
 };
 
 /// Reads a job as it stands in the hash of jobs.
-pub(super) fn read(head: &Head, event: u32, route: &str, text: &[u8]) -> Result<JobRecord, LinkError> {
+pub(super) fn read(
+    of: &DeliverySummary,
+    event: u32,
+    route: &str,
+    text: &[u8],
+) -> Result<JobRecord, LinkError> {
     let text = String::from_utf8_lossy(text);
     let damaged = || LinkError::Refused(format!("a stored job can't be read: {text:?}"));
     let fields: Vec<_> = text.splitn(11, ' ').collect();
@@ -32,29 +37,8 @@ pub(super) fn read(head: &Head, event: u32, route: &str, text: &[u8]) -> Result<
         started_at: time(started)?,
         finished_at: time(finished)?,
         error: Some(error.to_owned()).filter(|error| !error.is_empty()),
-        ..new(head, event, route)
+        ..new_job(of, event, route)
     })
-}
-
-/// A job that was never claimed, and so does not stand in the hash.
-pub(super) fn new(head: &Head, event: u32, route: &str) -> JobRecord {
-    let event_id = head.id().event(event);
-    let kind = usize::try_from(event).ok().and_then(|at| head.summary.events.get(at));
-    JobRecord {
-        id: event_id.job(route),
-        delivery_id: head.id(),
-        event_id,
-        kind: kind.map(|event| event.kind.clone()).unwrap_or_default(),
-        route: route.to_owned(),
-        state: JobState::Queued,
-        attempts: 0,
-        crashes: 0,
-        replays: 0,
-        due_at: Some(head.summary.received_at),
-        started_at: None,
-        finished_at: None,
-        error: None,
-    }
 }
 
 /// Reads an attempt. A route's name may hold spaces.

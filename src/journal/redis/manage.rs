@@ -2,18 +2,13 @@
 
 use std::sync::LazyLock;
 
-use super::{
-    Redis, answer,
-    feeder::Command,
-    find::member,
-    link::Script,
-    script,
-    value::{Meta, Parts, RoutedEvent, assemble},
-};
+use super::{Redis, answer, feeder::Command, find::member, link::Script, script};
 use crate::{
     delivery::{DeliveryId, JobId},
     journal::{
-        DeliveryState, Discarded, JobState, NewEvent, ReplayJobs, StoreError, replay, stored::StoredEvent,
+        DeliveryState, Discarded, JobState, NewEvent, ReplayJobs, StoreError, replay,
+        sealed::{Meta, Parts, RoutedEvent, write_head},
+        stored::StoredEvent,
     },
 };
 
@@ -82,7 +77,7 @@ impl Redis {
             let jobs = new_jobs(&meta.events, events);
             let meta = Meta { reason: None, events: rerouted(meta.events, events), ..meta };
             let unrouted = meta.events.iter().filter(|event| event.event.unrouted).count();
-            let front = assemble(DeliveryState::Accepted, parts.received_at, &meta, parts.headers, b"");
+            let front = write_head(DeliveryState::Accepted, parts.received_at, &meta, parts.headers);
             let more_unrouted = i128::from(unrouted as u64) - i128::from(parts.unrouted);
             let more_unrouted = more_unrouted.to_string();
             let mut args: Vec<&[u8]> = vec![

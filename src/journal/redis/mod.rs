@@ -26,7 +26,6 @@ mod stream;
 mod sweep;
 #[cfg(test)]
 mod tests;
-mod value;
 
 use std::{sync::Arc, time::Duration};
 
@@ -36,7 +35,7 @@ pub use self::options::RedisAddress;
 #[cfg(test)]
 pub(crate) use self::tests::servers;
 use self::{
-    accept::Prepared,
+    accept::Addressed,
     batch::Batches,
     core::Core,
     feeder::{Feeder, Feeding, Settlements},
@@ -82,7 +81,7 @@ use script;
 pub(crate) struct Redis {
     core: Arc<Core>,
     feeder: Feeder,
-    accepts: Batches<Prepared, Result<Accepted, StoreError>>,
+    accepts: Batches<Addressed, Result<Accepted, StoreError>>,
     settlements: Arc<Settlements>,
     /// End with the store.
     _tasks: JoinSet<()>,
@@ -109,7 +108,7 @@ impl Redis {
         let accepts = Batches::start(
             &mut tasks,
             core.lanes(),
-            Prepared::weight,
+            Addressed::weight,
             |_, _| false,
             move |lane, gathered| {
                 let (core, feeder) = for_accepts.clone();

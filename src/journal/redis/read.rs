@@ -11,7 +11,6 @@ use super::{
     find::{AT_ONCE, Head},
     link::{LinkError, Script},
     script,
-    value::{Parts, body_of},
 };
 use crate::{
     delivery::{DeliveryId, JobId},
@@ -19,6 +18,7 @@ use crate::{
         DeliveryRecord, DeliveryState, DeliverySummary, Filter, ItemState, JobRecord, JobState, Page,
         StoreError,
         listing::{self, Begin, Fit, Gather, LOOK_AT, Next},
+        sealed::{Parts, body_of},
     },
 };
 

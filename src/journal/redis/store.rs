@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    Redis, STATS, accept, accept::Prepared, answer, closed, feeder::Command, lease::lane_of_token, settle,
+    Redis, STATS, accept, accept::Addressed, answer, closed, feeder::Command, lease::lane_of_token, settle,
     settle::Settlement,
 };
 use crate::{
@@ -15,15 +15,15 @@ use crate::{
     journal::{
         Accepted, ClaimedJob, DeliveryRecord, DeliverySummary, Demand, Discarded, Filter, Health, JobRecord,
         Lease, NewDelivery, NewEvent, Outcome, Page, QueueState, RelayState, ReplayJobs, Retention, Safe,
-        Shared, Stats, Store, StoreError, Swept, TakenIn,
+        Shared, Stats, Store, StoreError, Swept, TakenIn, sealed::Sealed,
     },
 };
 
 #[async_trait]
 impl Store for Redis {
     async fn accept(&self, delivery: NewDelivery) -> Result<Accepted, StoreError> {
-        let prepared = Prepared::new(&delivery, self.lanes());
-        self.accepts.submit(prepared.lane, prepared).await.unwrap_or_else(|| Err(closed()))
+        let delivery = Addressed::new(delivery.into(), self.lanes());
+        self.accepts.submit(delivery.lane, delivery).await.unwrap_or_else(|| Err(closed()))
     }
 
     fn claims(&self, demand: Arc<dyn Demand>) -> mpsc::UnboundedReceiver<ClaimedJob> {
@@ -116,8 +116,8 @@ impl Store for Redis {
 
 #[async_trait]
 impl Shared for Redis {
-    async fn take_in(&self, batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
-        accept::take_in(&self.core, &self.feeder, &batch).await
+    async fn take_in(&self, batch: Vec<Sealed>) -> Result<TakenIn, StoreError> {
+        accept::take_in(&self.core, &self.feeder, batch).await
     }
 
     fn has_to_be_safe(&self) -> bool {

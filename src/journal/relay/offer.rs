@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     clock::Timestamp,
     delivery::DeliveryId,
-    journal::{Accepted, NewDelivery, StoreError, sqlite::Held},
+    journal::{Accepted, StoreError, sealed::Sealed, sqlite::Held},
 };
 
 /// A row whose delivery is on its way.
@@ -28,7 +28,7 @@ pub(super) enum Fate {
 }
 
 /// What to remember of rows, and what to offer.
-pub(super) fn offer(rows: Vec<Held>) -> (Vec<Offered>, Vec<NewDelivery>) {
+pub(super) fn offer(rows: Vec<Held>) -> (Vec<Offered>, Vec<Sealed>) {
     let mut batch = Vec::with_capacity(rows.len());
     let offered = rows.into_iter().map(|row| {
         let Held { position, id, received_at, delivery } = row;

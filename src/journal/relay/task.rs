@@ -21,7 +21,8 @@ use super::{
 use crate::{
     clock::{self, Clock, Timestamp},
     journal::{
-        NewDelivery, Safe, Shared, StoreError, TakenIn,
+        Safe, Shared, StoreError, TakenIn,
+        sealed::Sealed,
         sqlite::{Limits, Outbox, Progress},
     },
 };
@@ -233,7 +234,7 @@ impl Relay {
     }
 
     /// Offers a batch. When its answer does not come in time, it is not known what became of it, and that is no harm.
-    async fn take_in(&mut self, batch: Vec<NewDelivery>, stop: &mut Stop) -> Result<TakenIn, StoreError> {
+    async fn take_in(&mut self, batch: Vec<Sealed>, stop: &mut Stop) -> Result<TakenIn, StoreError> {
         let expected = batch.len();
         let patience = self.options.patience;
         let taken = tokio::select! {

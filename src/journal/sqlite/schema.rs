@@ -98,8 +98,8 @@ CREATE TABLE outbox (
     position    INTEGER PRIMARY KEY,
     id          BLOB NOT NULL,
     received_at INTEGER NOT NULL,
-    meta        TEXT NOT NULL,              -- JSON, see `outbox/row.rs`
-    headers     TEXT NOT NULL,              -- JSON array of pairs
+    plan        TEXT NOT NULL,              -- JSON, see `outbox/row.rs`
+    head        BLOB NOT NULL,              -- see `sealed.rs`
     body        BLOB NOT NULL,
     refused     TEXT                        -- why the queue will never take it
 ) STRICT;

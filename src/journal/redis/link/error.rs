@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError};
 
-use crate::journal::StoreError;
+use crate::journal::{StoreError, sealed::Unreadable};
 
 /// Why a command has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +13,12 @@ pub(in super::super) enum LinkError {
     /// No answer came, or one that leaves it open. It is not known whether the command was carried out, or how far.
     #[error("no answer from Redis that says what was done: {0}")]
     Away(String),
+}
+
+impl From<Unreadable> for LinkError {
+    fn from(error: Unreadable) -> Self {
+        Self::Refused(error.to_string())
+    }
 }
 
 impl From<LinkError> for StoreError {

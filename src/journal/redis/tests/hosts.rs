@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::{join, join_all};
 
-use super::{DAY, PATIENCE, Shared, open, options};
+use super::{DAY, PATIENCE, Shared, open, options, sealed};
 use crate::{
     clock::{Clock, ManualClock, Timestamp},
     journal::{
@@ -197,7 +197,7 @@ async fn a_batch_that_is_offered_again_changes_nothing() {
     batch.push(world.prepare(&sent("equal").by_body()));
     // The same request again, as a delivery of its own.
     batch.push(world.prepare(&sent("equal").by_body()));
-    let taken = world.fixture.redis().take_in(batch.clone()).await.unwrap();
+    let taken = world.fixture.redis().take_in(sealed(&batch)).await.unwrap();
     let new = |answer: &&Result<Accepted, _>| matches!(answer, Ok(Accepted::New { id_reused: false }));
     assert_eq!(taken.answers.iter().filter(new).count(), 101);
     assert_eq!(
@@ -209,7 +209,7 @@ async fn a_batch_that_is_offered_again_changes_nothing() {
     batch.pop();
     // Even when the time in which equal bodies are duplicates is over.
     world.pass(Duration::from_secs(60)).await;
-    let again = world.fixture.redis().take_in(batch.clone()).await.unwrap();
+    let again = world.fixture.redis().take_in(sealed(&batch)).await.unwrap();
     for (new, answer) in batch.iter().zip(again.answers) {
         assert_eq!(answer.ok(), Some(Accepted::Duplicate { original: new.id }));
     }

@@ -174,7 +174,7 @@ async fn a_user_of_an_access_list_over_tls() {
     let clock = ManualClock::at(START);
     let store = open(options, &clock, "host").await;
     let new = prepare(&sent("{}"), &clock, &IdGenerator::new().unwrap());
-    let taken = store.take_in(vec![new]).await.unwrap();
+    let taken = store.take_in(vec![new.into()]).await.unwrap();
     assert_eq!(taken.answers[0].as_ref().ok(), Some(&Accepted::New { id_reused: false }));
     assert_eq!(format!("{:?}", heard(&mut wakes).await), "Lane(0)");
     let job = store.claims(Slots::new(&[("a", 1)])).recv().await.unwrap();

@@ -29,8 +29,9 @@ use crate::{
     clock::{Clock, ManualClock},
     delivery::{DeliveryId, IdGenerator},
     journal::{
-        Demand, Store,
+        Demand, NewDelivery, Store,
         conformance::{Fixture, LEASE, MAX_CRASHES, World, conformance_suite},
+        sealed::Sealed,
     },
 };
 
@@ -117,6 +118,11 @@ fn options(server: &Server, lanes: u32) -> RedisOptions {
 async fn open(options: RedisOptions, clock: &(impl Clock + Clone), host: &str) -> Redis {
     let core = Core::new(options, Arc::new(clock.clone()), host, true).unwrap();
     Redis::start(core, PATIENCE).await.unwrap()
+}
+
+/// As a relay offers them.
+fn sealed(batch: &[NewDelivery]) -> Vec<Sealed> {
+    batch.iter().cloned().map(Sealed::from).collect()
 }
 
 /// The key of the bundle that holds a delivery of lane 0, and nothing else.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use redis::Value;
 
-use super::{Shared, bundle_key};
+use super::{Shared, bundle_key, sealed};
 use crate::{
     delivery::DeliveryId,
     journal::{
@@ -65,7 +65,7 @@ async fn a_page_looks_at_a_bounded_number_of_deliveries() {
     let needle = world.add(&sent("a needle")).await;
     let batch: Vec<NewDelivery> = (0..10_500).map(|_| world.prepare(&sent("hay"))).collect();
     for piece in batch.chunks(500) {
-        let taken = crate::journal::Shared::take_in(world.fixture.redis(), piece.to_vec()).await.unwrap();
+        let taken = crate::journal::Shared::take_in(world.fixture.redis(), sealed(piece)).await.unwrap();
         assert!(taken.answers.iter().all(Result::is_ok));
     }
     let filter = Filter { text: Some("needle".into()), ..Filter::default() };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{super::RedisOptions, open, options, servers::RedisServer as Server};
+use super::{super::RedisOptions, open, options, sealed, servers::RedisServer as Server};
 use crate::{
     clock::ManualClock,
     delivery::IdGenerator,
@@ -23,8 +23,8 @@ async fn one_answer_of_a_server_is_about_all_lanes() {
     options.address.timeout = Duration::from_secs(10);
     let store = open(options, &clock, "host").await;
     assert!(store.has_to_be_safe());
-    let batch = (0..100).map(|_| prepare(&sent("{}"), &clock, &ids)).collect();
-    let taken = store.take_in(batch).await.unwrap();
+    let batch: Vec<_> = (0..100).map(|_| prepare(&sent("{}"), &clock, &ids)).collect();
+    let taken = store.take_in(sealed(&batch)).await.unwrap();
     assert_eq!(taken.histories.len(), LANES as usize);
     assert!(taken.answers.iter().all(Result::is_ok), "nobody waits for the replica");
     let short = store.make_safe().await.unwrap().short.unwrap();

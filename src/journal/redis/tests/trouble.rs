@@ -6,7 +6,7 @@ use futures_util::future::join;
 
 use super::{
     super::{Redis, RedisAddress, RedisOptions, answer},
-    Core, DAY, PATIENCE, Server, Shared, Slots, bundle_key, open, options,
+    Core, DAY, PATIENCE, Server, Shared, Slots, bundle_key, open, options, sealed,
 };
 use crate::{
     clock::{ManualClock, instant},
@@ -98,7 +98,7 @@ async fn a_user_who_may_not_publish_has_written_what_was_written() {
     let world = World::<Shared<1>>::new().await;
     let options = user(&server, "mute", &["resetchannels", "+@all", "-@admin"]);
     let store = open(options, &world.clock, "host").await;
-    let taken = store.take_in(vec![world.prepare(&sent("{}"))]).await.unwrap();
+    let taken = store.take_in(sealed(&[world.prepare(&sent("{}"))])).await.unwrap();
     assert_eq!(taken.answers[0].as_ref().ok(), Some(&Accepted::New { id_reused: false }));
     let job = store.claims(Slots::new(&[("a", 1)])).recv().await.unwrap();
     store.settle(job.lease, Outcome::Released).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_user_who_may_not_ask_which_server_it_is_writes_nothing() {
     let world = World::<Shared<1>>::new().await;
     let options = user(&server, "blind", &["&doorbell:*", "+@all", "-@admin", "-info"]);
     let store = open(options, &world.clock, "host").await;
-    let refused = store.take_in(vec![world.prepare(&sent("{}"))]).await.map(drop);
+    let refused = store.take_in(sealed(&[world.prepare(&sent("{}"))])).await.map(drop);
     assert!(matches!(&refused, Err(StoreError::Unavailable(why)) if why.contains("command")), "{refused:?}");
     assert_eq!(store.stats().await.unwrap(), Stats::default());
 }
@@ -253,7 +253,7 @@ async fn a_waiting_job_takes_less_than_a_kibibyte_beside_its_body() {
     let (many, body) = (10_000, "x".repeat(250));
     let batch: Vec<_> =
         (0..many).map(|n| world.prepare(&sent(&body).signed_id(&format!("{n:064x}")))).collect();
-    world.fixture.redis().take_in(batch).await.unwrap();
+    world.fixture.redis().take_in(sealed(&batch)).await.unwrap();
     let each = (used().await - before) / many - body.len();
     println!("{each} bytes beside the body");
     assert!(each <= limit, "{each} bytes");

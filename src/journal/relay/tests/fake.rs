@@ -16,7 +16,7 @@ use crate::{
     journal::{
         Accepted, ClaimedJob, DeliveryRecord, DeliverySummary, Demand, Discarded, Filter, Health, JobRecord,
         Lease, NewDelivery, NewEvent, Outcome, Page, ReplayJobs, Retention, Safe, Shared, Sqlite,
-        SqliteOptions, Stats, Store, StoreError, Swept, TakenIn,
+        SqliteOptions, Stats, Store, StoreError, Swept, TakenIn, sealed::Sealed,
     },
 };
 
@@ -178,7 +178,7 @@ impl Fake {
         self.state(|state| if state.away { Err(away()) } else { Ok(state.store.clone()) })
     }
 
-    async fn take(&self, batch: Vec<NewDelivery>) -> TakenIn {
+    async fn take(&self, batch: Vec<Sealed>) -> TakenIn {
         let ids: Vec<_> = batch.iter().map(|new| new.id).collect();
         let (store, shallow) = self.state(|state| {
             state.largest = state.largest.max(batch.len());
@@ -192,7 +192,7 @@ impl Fake {
             if self.state(|state| state.poison.contains(&id)) {
                 return Err(StoreError::Invalid("poison".into()));
             }
-            if shallow { Ok(Accepted::New { id_reused: false }) } else { store.accept(new).await }
+            if shallow { Ok(Accepted::New { id_reused: false }) } else { store.accept(new.open()).await }
         });
         let answers = join_all(taking).await;
         self.state(|state| {
@@ -213,7 +213,7 @@ fn away() -> StoreError {
 
 #[async_trait]
 impl Shared for Fake {
-    async fn take_in(&self, mut batch: Vec<NewDelivery>) -> Result<TakenIn, StoreError> {
+    async fn take_in(&self, mut batch: Vec<Sealed>) -> Result<TakenIn, StoreError> {
         self.store()?;
         if self.state(|state| state.takes_nothing) {
             return Err(away());

@@ -51,7 +51,7 @@ use super::{session::Session, writer::FULL};
 #[cfg(any(test, feature = "redis"))]
 use crate::{
     clock::Clock,
-    journal::{DeliveryRecord, DeliverySummary, Health, NewDelivery},
+    journal::{DeliveryRecord, DeliverySummary, Health, NewDelivery, sealed::Sealed},
 };
 use crate::{clock::Timestamp, delivery::DeliveryId, journal::StoreError};
 
@@ -61,9 +61,9 @@ pub(super) struct OutboxRow {
     pub(super) id: DeliveryId,
     pub(super) received_at: Timestamp,
     pub(super) give_up_at: Instant,
-    pub(super) meta: String,
-    pub(super) headers: String,
-    pub(super) body: Bytes,
+    plan: String,
+    head: Vec<u8>,
+    body: Bytes,
 }
 
 /// A journal that holds deliveries until they are moved. Closes when it is dropped.
@@ -167,7 +167,16 @@ impl Outbox {
     /// future does not cancel a commit under way.
     pub(crate) async fn accept(&self, delivery: NewDelivery) -> Result<i64, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.journal.send(Command::Post(Box::new(OutboxRow::new(delivery)), reply))?;
+        let sealed = Sealed::from(delivery);
+        let row = OutboxRow {
+            id: sealed.id,
+            received_at: sealed.received_at,
+            give_up_at: sealed.give_up_at,
+            plan: row::plan(&sealed),
+            head: sealed.head,
+            body: sealed.body,
+        };
+        self.journal.send(Command::Post(Box::new(row), reply))?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -340,15 +349,15 @@ impl Session<'_> {
         let position = self.memory.outbox_end + 1;
         self.connection
             .prepare_cached(
-                "INSERT INTO outbox (position, id, received_at, meta, headers, body)
+                "INSERT INTO outbox (position, id, received_at, plan, head, body)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 position,
                 row.id.as_bytes(),
                 row.received_at.as_millis(),
-                row.meta,
-                row.headers,
+                row.plan,
+                row.head,
                 &*row.body
             ])?;
         self.memory.outbox_end = position;

@@ -10,7 +10,11 @@ use super::row::{self, Names};
 use crate::{
     clock::Timestamp,
     delivery::DeliveryId,
-    journal::{DeliveryRecord, DeliverySummary, NewDelivery, listing::LOOK_AT},
+    journal::{
+        DeliveryRecord, DeliverySummary,
+        listing::LOOK_AT,
+        sealed::{Parts, Sealed, Unreadable},
+    },
 };
 
 /// All rows by id, the newest first. It never touches the table: the index holds the positions, too.
@@ -32,7 +36,7 @@ pub(crate) struct Held {
     pub(crate) id: DeliveryId,
     pub(crate) received_at: Timestamp,
     /// The delivery; or what in its row is not as it was written.
-    pub(crate) delivery: Result<NewDelivery, String>,
+    pub(crate) delivery: Result<Sealed, String>,
 }
 
 /// The rows behind one position and up to another, in order.
@@ -43,7 +47,7 @@ pub(super) fn between(
     limits: Limits,
 ) -> rusqlite::Result<Vec<Held>> {
     let mut statement = connection.prepare_cached(
-        "SELECT position, id, received_at, meta, headers, body FROM outbox WHERE position > ?1 AND position <= ?2
+        "SELECT position, id, received_at, plan, head, body FROM outbox WHERE position > ?1 AND position <= ?2
          ORDER BY position",
     )?;
     let mut rows = statement.query([after, until])?;
@@ -58,12 +62,12 @@ pub(super) fn between(
         }
         let id = DeliveryId::from_bytes(row.get(1)?);
         let received_at = Timestamp::from_millis(row.get(2)?);
-        let (meta, headers) = (row.get_ref(3)?.as_str()?, row.get(4)?);
+        let (plan, head) = (row.get_ref(3)?.as_str()?, row.get(4)?);
         held.push(Held {
             position: row.get(0)?,
             id,
             received_at,
-            delivery: row::delivery(id, received_at, meta, headers, Bytes::copy_from_slice(body), &mut names),
+            delivery: row::sealed(id, received_at, plan, head, Bytes::copy_from_slice(body), &mut names),
         });
     }
     Ok(held)
@@ -76,15 +80,14 @@ pub(super) fn summaries(
     below: Option<DeliveryId>,
     mut take: impl FnMut(DeliverySummary, &[u8]) -> bool,
 ) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, received_at, meta, length(body), refused, body FROM outbox WHERE position = ?1",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT id, received_at, head, refused, body FROM outbox WHERE position = ?1")?;
     for (_, position) in held(connection, beyond, below)? {
         let mut rows = statement.query([position])?;
         let Some(row) = rows.next()? else { continue };
         // What can't be read is the relay's to report.
         let Ok(summary) = summary_of(row)? else { continue };
-        if !take(summary, row.get_ref(5)?.as_blob()?) {
+        if !take(summary, row.get_ref(4)?.as_blob()?) {
             break;
         }
     }
@@ -134,11 +137,10 @@ fn held(
     Ok(held)
 }
 
-fn summary_of(row: &Row<'_>) -> rusqlite::Result<Result<DeliverySummary, String>> {
+fn summary_of(row: &Row<'_>) -> rusqlite::Result<Result<DeliverySummary, Unreadable>> {
     let id = DeliveryId::from_bytes(row.get(0)?);
     let received_at = Timestamp::from_millis(row.get(1)?);
-    let size = usize::try_from(row.get::<_, i64>(3)?).unwrap_or_default();
-    Ok(row::summary(id, received_at, row.get_ref(2)?.as_str()?, size, row.get(4)?))
+    Ok(row::summary(id, received_at, row.get_ref(2)?.as_blob()?, row.get(3)?))
 }
 
 /// All of one delivery that is held.
@@ -149,17 +151,17 @@ pub(super) fn delivery(
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
     let found = connection
         .prepare_cached(
-            "SELECT id, received_at, meta, length(body), refused, headers, body FROM outbox
+            "SELECT id, received_at, head, refused, body FROM outbox
              WHERE id = ?1 AND (position > ?2 OR refused IS NOT NULL)",
         )?
         .query_row(params![id.as_bytes(), beyond], |row| {
-            Ok((summary_of(row)?, row.get::<_, String>(5)?, row.get::<_, Vec<u8>>(6)?))
+            Ok((summary_of(row)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(4)?))
         })
         .optional()?;
-    Ok(found.and_then(|(summary, headers, body)| {
+    Ok(found.and_then(|(summary, head, body)| {
         Some(DeliveryRecord {
             summary: summary.ok()?,
-            headers: serde_json::from_str(&headers).unwrap_or_default(),
+            headers: serde_json::from_str(Parts::of(&head).ok()?.headers).unwrap_or_default(),
             body: body.into(),
             attempts: Vec::new(),
         })
@@ -174,7 +176,7 @@ pub(super) fn locate(
 ) -> rusqlite::Result<Option<DeliveryId>> {
     // An event's id follows its delivery's directly.
     let mut statement = connection.prepare_cached(
-        "SELECT id, received_at, meta, length(body), refused, position FROM outbox WHERE id <= ?1
+        "SELECT id, received_at, head, refused, position FROM outbox WHERE id <= ?1
          ORDER BY id DESC LIMIT 64",
     )?;
     let mut rows = statement.query([wanted.as_bytes()])?;
@@ -184,7 +186,7 @@ pub(super) fn locate(
         if !is_it && !id.is_sibling(wanted) {
             continue;
         }
-        let is_held = row.get::<_, i64>(5)? > beyond || row.get::<_, Option<String>>(4)?.is_some();
+        let is_held = row.get::<_, i64>(4)? > beyond || row.get::<_, Option<String>>(3)?.is_some();
         let has_event =
             |summary: DeliverySummary| summary.events.iter().any(|event| Uuid::from(event.id) == wanted);
         return Ok((is_held && (is_it || summary_of(row)?.is_ok_and(has_event))).then_some(id));
@@ -200,9 +202,8 @@ pub(super) fn job(
     below: Option<DeliveryId>,
     wanted: Uuid,
 ) -> rusqlite::Result<ControlFlow<Option<DeliveryId>, DeliveryId>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, received_at, meta, length(body), refused FROM outbox WHERE position = ?1",
-    )?;
+    let mut statement =
+        connection.prepare_cached("SELECT id, received_at, head, refused FROM outbox WHERE position = ?1")?;
     let held = held(connection, beyond, below)?;
     for (id, position) in &held {
         let summary = statement.query_row([position], summary_of).optional()?.and_then(Result::ok);
@@ -228,19 +229,19 @@ mod tests {
     fn outbox(rows: u64, refused: i64) -> Connection {
         let mut connection = Connection::open_in_memory().unwrap();
         schema::migrate(&mut connection, 0).unwrap();
-        let meta = r#"{"s":"shop","p":"hmac"}"#;
+        let head = b"2 0 0 29 2\n{\"s\":\"shop\",\"p\":\"hmac\",\"z\":0}[]";
         for row in 0..rows {
             let position = i64::try_from(row + 1).unwrap();
             connection
                 .prepare_cached(
-                    "INSERT INTO outbox (position, id, received_at, meta, headers, body, refused)
-                     VALUES (?1, ?2, 0, ?3, '[]', x'', ?4)",
+                    "INSERT INTO outbox (position, id, received_at, plan, head, body, refused)
+                     VALUES (?1, ?2, 0, '', ?3, x'', ?4)",
                 )
                 .unwrap()
                 .execute(params![
                     position,
                     id(row ^ 1).as_bytes(),
-                    meta,
+                    head,
                     (position == refused).then_some("no")
                 ])
                 .unwrap();
