@@ -9,8 +9,8 @@ use crate::{delivery::DeliveryId, journal::sealed::Sealed};
 const MANY: usize = 64;
 const HEAVY: usize = 1 << 16;
 
-/// The deliveries of a bundle have ids of the same 2^10 ms, as `common.lua` has it too.
-const REACH_BITS: u32 = 10;
+/// The deliveries of a bundle have ids of the same 2^6 ms, as `common.lua` has it too.
+const REACH_BITS: u32 = 6;
 
 /// Cuts deliveries into what stands together.
 pub(super) fn split<'a, 'b>(deliveries: &'a [&'b Sealed]) -> impl Iterator<Item = &'a [&'b Sealed]> {
@@ -97,8 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_together_came_in_the_same_second() {
-        assert_eq!(sizes(&[at(1_023, 1), at(0, 1), at(1_024, 1), at(2_047, 1), at(5, 1)]), [2, 2, 1]);
+    fn what_stands_together_came_at_nearly_the_same_time() {
+        assert_eq!(sizes(&[at(63, 1), at(0, 1), at(64, 1), at(127, 1), at(5, 1)]), [2, 2, 1]);
     }
 
     #[test]

@@ -165,19 +165,17 @@ impl Redis {
             self.core.link.command(lane, Cmd::new().arg("SMEMBERS").arg(key(lane, b"routes"))).await?;
         for route in answer::list(routes)? {
             let route = answer::bytes(route)?;
-            let mut looked_at = 0;
-            loop {
+            // What comes meanwhile is not what was asked for.
+            let (mut looked_at, mut waiting) = (0, None);
+            while waiting.is_none_or(|waiting| looked_at < waiting) {
                 let (from, count) = (looked_at.to_string(), AT_A_TIME.to_string());
                 let args: [&[u8]; 4] = [job.as_bytes(), &route, from.as_bytes(), count.as_bytes()];
-                let [delivery, looked] = answer::fixed(self.core.run(lane, &WAITING, &args).await?)?;
+                let [delivery, length] = answer::fixed(self.core.run(lane, &WAITING, &args).await?)?;
                 if let Some(delivery) = answer::optional(delivery)? {
                     return Ok(Some(delivery));
                 }
-                let looked = answer::uint(&looked)?;
-                if looked < AT_A_TIME {
-                    break;
-                }
-                looked_at += looked;
+                waiting = waiting.or(Some(answer::uint(&length)?));
+                looked_at += AT_A_TIME;
             }
         }
         Ok(None)

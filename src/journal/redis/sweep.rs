@@ -25,7 +25,7 @@ static KEYS: LazyLock<Script> = script!("sweep_keys", allow_oom);
 static ROUND: LazyLock<Script> = script!("sweep_round", allow_oom);
 
 /// How many deliveries of a lane one step looks at, and how many of its dedupe keys, about. At a step a second, a million
-/// deliveries with two keys each are gone over in about an hour.
+/// deliveries with two keys each are gone over in a few hours.
 const STEP: (usize, usize) = (100, 500);
 /// Where a step deletes fewer than one in so many, there is no hurry with the next one.
 const FEW: usize = 8;

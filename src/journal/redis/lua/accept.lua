@@ -83,12 +83,12 @@ local function is_stored(id)
   return stored[id] or bundle_of(id) ~= nil
 end
 
--- The delivery that this one repeats, if there is one. What has a key is known by it for as long as it is stored, unless a
--- later one with an equal body has taken it over.
+-- The delivery that this one repeats, if there is one. What has an id of its sender's is known by that for as long as it is
+-- stored; the key of an equal body is that of the latest one.
 local function original_of(i)
   local id, kind = ids[i], kinds[i]
   local entry = kind > 0 and known[keys[i]]
-  if not entry then return kind == 0 and is_stored(id) and id end
+  if not entry then return kind ~= BY_ID and is_stored(id) and id end
   local known_id = string.sub(entry, 1, 16)
   if known_id == id then return id end
   local until_ms, window, seen = tonumber((string.match(entry, '^%d+', 17))), windows[i], seen_at(i)
@@ -121,7 +121,7 @@ local function claim_key(i)
   return reused
 end
 
-local letters, originals, index, odd, new, lengths = {}, {}, {}, {}, {}, {}
+local letters, originals, bundles, index, odd, new, lengths = {}, {}, {}, {}, {}, {}, {}
 local accepted, quarantined, id_reused, unrouted, job_count = 0, 0, 0, 0, 0
 
 -- Queues the jobs of a new delivery.
@@ -191,7 +191,7 @@ for at = first_bundle, #ARGV, 2 do
     end)
   end
   if text then
-    redis.call('SET', prefix .. 'bundle:' .. bundle, text)
+    bundles[#bundles + 1] = { key = prefix .. 'bundle:' .. bundle, text = text }
     index[#index + 1] = '0'
     index[#index + 1] = string.sub(plan, 1, SPAN) .. bundle
   end
@@ -202,6 +202,8 @@ count('id_reused', id_reused)
 count('unrouted', unrouted)
 count('j0', job_count)
 
+-- From here on nothing fails: what is begun is done whole.
+for i = 1, #bundles do redis.call('SET', bundles[i].key, bundles[i].text) end
 local seen, seen_count = {}, 0
 for field, value in pairs(changed) do
   seen[seen_count + 1], seen[seen_count + 2] = field, value

@@ -120,8 +120,9 @@ local values, value_count, number_of, bytes = {}, 0, {}, 0
 local taken = candidate_count
 for i = 1, candidate_count do
   local id = string.sub(members[i], 1, 16)
-  if not number_of[id] then
-    local value = read_delivery(id, bundles[i])
+  if not number_of[id] or number_of[id] == 0 and bundles[i] then
+    -- If its bundle is lost, it may have come again.
+    local value = read_delivery(id, bundles[i]) or bundles[i] and read_delivery(id)
     number_of[id] = 0
     if value then
       value_count = value_count + 1

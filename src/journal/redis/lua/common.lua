@@ -148,8 +148,8 @@ end
 local COUNT, ENTRY, ID, SPAN = 2, 20, 16, 32
 -- A bundle has so many deliveries at most.
 local MOST_IN_BUNDLE = 64
--- All in a bundle have ids of the same 1,024 ms, counted from 1970. So what may hold an id is found near it.
-local REACH = 1024
+-- All in a bundle have ids of the same 64 ms, counted from 1970. So what may hold an id is found near it.
+local REACH = 64
 
 -- Whether one id comes before another. Lua would compare texts as the server's locale has it.
 local function is_before(id, other)
@@ -158,9 +158,10 @@ local function is_before(id, other)
   return a < d or a == d and (b < e or b == e and c < f)
 end
 
--- Where the reach of an id ends: no bundle that holds it has a member of the index from here on.
+-- Where the reach of an id begins, and where it ends: no bundle that holds it has a member of the index elsewhere.
 local function reach_of(id)
-  return struct.pack('>I6', (math.floor(struct.unpack('>I6', id) / REACH) + 1) * REACH)
+  local number = math.floor(struct.unpack('>I6', id) / REACH)
+  return struct.pack('>I6', number * REACH), struct.pack('>I6', (number + 1) * REACH)
 end
 
 -- The name of a new bundle. Counting begins at the time, so that none is given twice if the counter was evicted.
@@ -204,18 +205,39 @@ local function place_of(id, front)
   return at
 end
 
+-- The members of the index within a reach, as they were before this script wrote anything: `alone` has those of bundles
+-- with a single delivery, by its id; `others` has the rest, in order.
+local reaches = {}
+
+local function members_near(id)
+  local from, to = reach_of(id)
+  local near = reaches[from]
+  if not near then
+    near = { alone = {}, others = {} }
+    for _, member in ipairs(redis.call('ZRANGEBYLEX', prefix .. 'index', '[' .. from, '(' .. to)) do
+      local last, first = string.sub(member, 1, ID), string.sub(member, ID + 1, SPAN)
+      if last == first and not near.alone[last] then
+        near.alone[last] = member
+      elseif #first == ID then
+        near.others[#near.others + 1] = member
+      end
+    end
+    reaches[from] = near
+  end
+  return near
+end
+
 -- Looks for a bundle that may hold an id, and is the right one. Answers its name and its member of the index, or nothing.
 local function find_bundle(id, is_it)
-  local from, to, at_once = '[' .. id, '(' .. reach_of(id), 4
-  repeat
-    local members = redis.call('ZRANGEBYLEX', prefix .. 'index', from, to, 'LIMIT', 0, at_once)
-    for i = 1, #members do
-      local bundle = string.sub(members[i], SPAN + 1)
-      local may_hold = not is_before(id, string.sub(members[i], ID + 1, SPAN))
-      if may_hold and is_it(bundle) then return bundle, members[i] end
-    end
-    from = members[1] and '(' .. members[#members]
-  until #members < at_once
+  local near = members_near(id)
+  local member = near.alone[id]
+  if member and is_it(string.sub(member, SPAN + 1)) then return string.sub(member, SPAN + 1), member end
+  for i = #near.others, 1, -1 do
+    member = near.others[i]
+    if is_before(string.sub(member, 1, ID), id) then return nil end
+    local bundle = string.sub(member, SPAN + 1)
+    if not is_before(id, string.sub(member, ID + 1, SPAN)) and is_it(bundle) then return bundle, member end
+  end
 end
 
 -- In which bundle a delivery is, as `find_bundle` answers.

@@ -30,7 +30,7 @@ if ARGV[2] == 'index' then
     end
   end
 
-  if below then from = '(' .. reach_of(below) end
+  if below then from = '(' .. select(2, reach_of(below)) end
   repeat
     local members = redis.call('ZREVRANGEBYLEX', key, from, '-', 'LIMIT', 0, at_once)
     for i = 1, #members do
@@ -39,7 +39,10 @@ if ARGV[2] == 'index' then
       add_behind(last)
       if wanted == 0 then return answer end
       if not below or is_before(first, below) then
-        for _, id in ipairs(ids_of(bundle)) do
+        local ids = ids_of(bundle)
+        -- One that was evicted, or can't be read, counts too: what one call looks at has a bound.
+        if not ids[1] then ids = { last } end
+        for _, id in ipairs(ids) do
           if not below or is_before(id, below) then waiting[#waiting + 1] = { id = id, bundle = bundle } end
         end
         table.sort(waiting, function(one, other) return is_before(one.id, other.id) end)

@@ -34,13 +34,14 @@ while at <= #ARGV do
   end
 end
 for bundle, gone in pairs(bundles) do
-  local key = prefix .. 'bundle:' .. bundle
-  local rest = rebundle(redis.call('GET', key) or '', function(id, delivery) return not gone[id] and delivery end)
-  if rest then
-    redis.call('SET', key, rest)
-  else
+  local key, all_gone = prefix .. 'bundle:' .. bundle, true
+  for _, id in ipairs(ids_of(bundle)) do all_gone = all_gone and gone[id] end
+  if all_gone then
     redis.call('UNLINK', key)
     members[#members + 1] = gone.member
+  else
+    local text = redis.call('GET', key)
+    redis.call('SET', key, rebundle(text, function(id, delivery) return not gone[id] and delivery end))
   end
 end
 call_all('HDEL', prefix .. 'jobs', jobs)

@@ -22,8 +22,11 @@ end
 local function pass(member)
   local bundle = string.sub(member, SPAN + 1)
   local ids = ids_of(bundle)
-  -- It was evicted, or can't be read.
-  if not ids[1] then redis.call('ZREM', prefix .. 'index', member) end
+  -- It was evicted, or can't be read. Claims know by the index what was lost, for as long as it would have been kept.
+  if not ids[1] and struct.unpack('>I6', member) < now - ARGV[2] then
+    redis.call('ZREM', prefix .. 'index', member)
+    redis.call('UNLINK', prefix .. 'bundle:' .. bundle)
+  end
   for _, id in ipairs(ids) do
     local head = read_head(id, bundle)
     local received_at = head and tonumber((string.match(head, '^%d %d+ (%-?%d+)')))
