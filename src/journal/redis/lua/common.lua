@@ -206,12 +206,15 @@ local function place_of(id, front)
 end
 
 -- The members of the index within a reach, as they were before this script wrote anything: `alone` has those of bundles
--- with a single delivery, by its id; `others` has the rest, in order.
+-- with a single delivery, by its id; `others` has the rest, in order. By where the reach begins, and by each millisecond.
 local reaches = {}
 
 local function members_near(id)
+  local ms = string.sub(id, 1, 6)
+  local near = reaches[ms]
+  if near then return near end
   local from, to = reach_of(id)
-  local near = reaches[from]
+  near = reaches[from]
   if not near then
     near = { alone = {}, others = {} }
     for _, member in ipairs(redis.call('ZRANGEBYLEX', prefix .. 'index', '[' .. from, '(' .. to)) do
@@ -224,6 +227,7 @@ local function members_near(id)
     end
     reaches[from] = near
   end
+  reaches[ms] = near
   return near
 end
 

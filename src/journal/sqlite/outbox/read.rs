@@ -62,12 +62,12 @@ pub(super) fn between(
         }
         let id = DeliveryId::from_bytes(row.get(1)?);
         let received_at = Timestamp::from_millis(row.get(2)?);
-        let (plan, head) = (row.get_ref(3)?.as_str()?, row.get(4)?);
+        let (plan, in_front) = (row.get_ref(3)?.as_str()?, row.get(4)?);
         held.push(Held {
             position: row.get(0)?,
             id,
             received_at,
-            delivery: row::sealed(id, received_at, plan, head, Bytes::copy_from_slice(body), &mut names),
+            delivery: row::sealed(id, received_at, plan, in_front, Bytes::copy_from_slice(body), &mut names),
         });
     }
     Ok(held)
