@@ -140,7 +140,7 @@ end
 -- A suspect that was alone has kept everything else from being looked at, and one that is gone another suspect.
 local look_again = verdict == 3
 local answer, changed, leases, lease_count, changed_count = {}, {}, {}, 0, 0
-local job_ids, job_id_count = {}, 0
+local job_ids, job_id_count, begun = {}, 0, {}
 local lease_end = int(now + ARGV[3])
 local token = first_token * 256 + lane
 local begun_from = {}
@@ -156,12 +156,12 @@ for i = 1, taken do
   end
   local id, job_id = string.sub(member, 1, 16), new_ids[i]
   local value = number_of[id]
-  -- The index knows a bundle for as long as anything in it means something: this one is lost.
-  if value == 0 and bundle and not text and front_of(bundle) == '' then
-    text = find_bundle(id, function(name) return name == bundle end) and NEW_JOB
-  end
-  -- An entry for a new job that is written down means nothing any more, nor does one without a delivery.
-  if bundle and texts[i] or value == 0 and not text then
+  -- An entry for a new job that is written down means nothing any more, nor does one that was given up.
+  local is_void = bundle and (text or begun[key] or value == 0 and redis.call('SISMEMBER', prefix .. 'void', job_id) == 1)
+  -- Without a delivery, any other is lost.
+  if value == 0 and bundle and not is_void then text = NEW_JOB end
+  if is_void then redis.call('SREM', prefix .. 'void', job_id) end
+  if is_void or value == 0 and not text then
     if is_suspect then verdict, look_again = 0, true end
     job_id = nil
   elseif value > 0 then
@@ -194,6 +194,7 @@ for i = 1, taken do
     if is_suspect then verdict, look_again = 0, true end
   end
   if job_id then
+    begun[key] = true
     job_ids[job_id_count + 1], job_ids[job_id_count + 2] = job_id, id
     job_id_count = job_id_count + 2
   end

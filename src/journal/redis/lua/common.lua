@@ -22,7 +22,8 @@ local QUEUED, RUNNING, RETRYING, DONE, DEAD, DISCARDED = '0', '1', '2', '3', '4'
 -- A job that was never claimed nor touched is not there: it is queued, due since its delivery was received, and waits in
 -- the list `new:<route>`: the name of its delivery's bundle, a colon, its id, delivery and event. Most jobs wait once and not
 -- for long, and this way they take little memory. Whoever changes such a job writes it into the hash, and its delivery
--- into the hash `jobids`; then the list's entry no longer means anything. The set `routes` has the routes that had a list.
+-- into the hash `jobids`; then the list's entry no longer means anything. If the job was given up, the set `void` has its id
+-- until its entry's turn comes, as all else of it may be deleted before. The set `routes` has the routes that had a list.
 -- suspect: 1 if a process died while it ran (2: it runs alone because of that). The owner is that of a running job; the
 -- token stays after an attempt has settled, so that a settle that is repeated is recognised.
 local NEW_JOB = '0 0 0 0 - - - 0 - - '

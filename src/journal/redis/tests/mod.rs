@@ -1,5 +1,6 @@
 //! What only this store promises; what every store does is in `conformance`.
 
+mod bundles;
 mod clocks;
 mod feeding;
 mod hosts;

@@ -27,7 +27,10 @@ async fn pages<T>(mut filter: Filter, page: impl AsyncFn(Filter) -> Page<T>) -> 
     }
 }
 
-async fn listed(world: &World<Shared<4>>, filter: Filter) -> Vec<DeliveryId> {
+pub(super) async fn listed<const LANES: u32>(
+    world: &World<Shared<LANES>>,
+    filter: Filter,
+) -> Vec<DeliveryId> {
     let pages = pages(filter, async |filter| world.store().deliveries(filter).await.unwrap()).await;
     pages.into_iter().flatten().map(|delivery| delivery.id).collect()
 }

@@ -13,7 +13,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const RETENTION: Retention = Retention { done: Some(HOUR), failed: Some(HOUR) };
 
 /// The names of all keys there are, without the ids at their ends.
-async fn keys(world: &World<Shared<4>>) -> BTreeSet<String> {
+pub(super) async fn keys(world: &World<Shared<4>>) -> BTreeSet<String> {
     let mut ask = redis::cmd("KEYS");
     ask.arg("*");
     let found = world.fixture.redis().core.link.command(0, &ask).await.unwrap();
