@@ -143,7 +143,7 @@ local function wake()
 end
 
 -- Deliveries that came with one call stand together in a bundle, under `bundle:<name>`: how many they are (2 bytes), for
--- each its id (16) and where it ends among what follows (4), then one delivery behind the other, as `value.rs` puts it
+-- each its id (16) and where it ends among what follows (4), then one delivery behind the other, as `sealed.rs` puts it
 -- together. The sorted set `index` has a member for each bundle: the last id in it, the first one, its name. A key and an
 -- entry for each delivery would cost more than all else that is stored of it.
 local COUNT, ENTRY, ID, SPAN = 2, 20, 16, 32
