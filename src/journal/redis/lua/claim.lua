@@ -121,7 +121,8 @@ local taken = candidate_count
 for i = 1, candidate_count do
   local id = string.sub(members[i], 1, 16)
   if not number_of[id] or number_of[id] == 0 and bundles[i] then
-    -- If its bundle is lost, it may have come again.
+    -- One by one: a whole bundle as a text of Lua's would cost more than all of these calls. If it is lost, its delivery may
+    -- have come again.
     local value = read_delivery(id, bundles[i]) or bundles[i] and read_delivery(id)
     number_of[id] = 0
     if value then
