@@ -124,6 +124,7 @@ pub(crate) trait Store: Send + Sync + 'static {
 }
 
 /// A store that many machines share, and that a relay fills from a local journal.
+#[cfg(any(test, feature = "redis"))]
 #[async_trait]
 pub(crate) trait Shared: Store {
     /// Stores those of a batch that are not known yet, in this order. May be repeated with the same deliveries, and is
