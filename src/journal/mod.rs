@@ -6,13 +6,13 @@
 #[cfg(test)]
 mod conformance;
 mod listing;
+mod moving;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(any(test, feature = "redis"))]
 mod relay;
 mod replay;
-#[cfg(any(test, feature = "redis"))]
 mod sealed;
 mod sqlite;
 mod stored;
@@ -44,7 +44,6 @@ pub(crate) use self::redis::{Redis, RedisOptions, StreamLimit, Streams};
 pub(crate) use self::relay::{AckWhen, LateDuplicate, OnDuplicate, RelayOptions, Relayed};
 #[cfg(all(feature = "redis", feature = "cli"))]
 pub(crate) use self::relay::{Drained, Looking, drain as drain_journals};
-#[cfg(any(test, feature = "redis"))]
 use self::sealed::Sealed;
 #[cfg(feature = "redis")]
 pub(crate) use self::sqlite::Outbox;
@@ -124,7 +123,6 @@ pub(crate) trait Store: Send + Sync + 'static {
 }
 
 /// A store that many machines share, and that a relay fills from a local journal.
-#[cfg(any(test, feature = "redis"))]
 #[async_trait]
 pub(crate) trait Shared: Store {
     /// Stores those of a batch that are not known yet, in this order. May be repeated with the same deliveries, and is

@@ -110,27 +110,6 @@ impl Meta<'_> {
         let unrouted = self.events.iter().filter(|event| event.event.unrouted).count();
         u32::try_from(unrouted).unwrap_or(u32::MAX)
     }
-
-    /// What a listing shows of the delivery, without its jobs.
-    pub(crate) fn summary(
-        &self,
-        id: DeliveryId,
-        state: DeliveryState,
-        received_at: Timestamp,
-    ) -> DeliverySummary {
-        DeliverySummary {
-            id,
-            source: self.source.clone().into_owned(),
-            provider: self.provider.clone().into_owned(),
-            state,
-            received_at,
-            sender_id: self.sender_id.as_deref().map(Into::into),
-            reason: self.reason.as_deref().map(Into::into),
-            size: self.size,
-            events: (0..).zip(&self.events).map(|(index, event)| event.event.record(id, index)).collect(),
-            jobs: Vec::new(),
-        }
-    }
 }
 
 /// The number of an event and a route, for each job.
@@ -203,6 +182,24 @@ impl<'a> Parts<'a> {
             headers: std::str::from_utf8(value.get(meta_end..body_at).unwrap_or_default()).ok()?,
             body_at,
         })
+    }
+
+    /// What a listing shows of the delivery, without its jobs, and its events.
+    pub(crate) fn summary(&self, id: DeliveryId) -> Result<(DeliverySummary, Vec<RoutedEvent>), Unreadable> {
+        let meta = self.read_meta()?;
+        let summary = DeliverySummary {
+            id,
+            source: meta.source.into_owned(),
+            provider: meta.provider.into_owned(),
+            state: self.state,
+            received_at: self.received_at,
+            sender_id: meta.sender_id.map(Into::into),
+            reason: meta.reason.map(Into::into),
+            size: meta.size,
+            events: (0..).zip(&meta.events).map(|(index, event)| event.event.record(id, index)).collect(),
+            jobs: Vec::new(),
+        };
+        Ok((summary, meta.events))
     }
 
     /// The meta data, read.

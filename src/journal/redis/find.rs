@@ -19,6 +19,7 @@ use crate::{
     journal::{
         AttemptRecord, DeliverySummary, JobRecord,
         listing::LOOK_AT,
+        moving::there_or_here,
         sealed::{Parts, RoutedEvent, new_job, routes},
     },
 };
@@ -54,9 +55,8 @@ impl Head {
     /// Reads what stands in front of a delivery's headers.
     pub(super) fn read(lane: u32, id: DeliveryId, text: Vec<u8>) -> Result<Self, LinkError> {
         let parts = Parts::of(&text)?;
-        let meta = parts.read_meta()?;
-        let summary = meta.summary(id, parts.state, parts.received_at);
-        let (unrouted, events) = (parts.unrouted, meta.events);
+        let (summary, events) = parts.summary(id)?;
+        let unrouted = parts.unrouted;
         Ok(Self { lane, text, unrouted, events, jobs: Vec::new(), summary })
     }
 
@@ -128,15 +128,10 @@ impl Redis {
 
     /// One job with its lane and the number of its event.
     pub(super) async fn find_job(&self, id: JobId) -> Result<Option<(u32, u32, JobRecord)>, LinkError> {
-        let mut found = self.delivery_of(id).await?;
-        if found.is_none() {
-            found = self.in_any_lane(|lane| self.delivery_of_waiting(lane, id)).await?;
-        }
-        if found.is_none() {
-            // It may have been claimed just before its turn came.
-            found = self.delivery_of(id).await?;
-        }
-        let Some((lane, delivery)) = found else { return Ok(None) };
+        let waiting = self.in_any_lane(|lane| self.delivery_of_waiting(lane, id));
+        let Some((lane, delivery)) = there_or_here(|| self.delivery_of(id), waiting).await? else {
+            return Ok(None);
+        };
         let mut heads = Vec::new();
         for (delivery, text) in self.heads_of(lane, &[delivery_id(&delivery)?]).await? {
             if !text.is_empty() {

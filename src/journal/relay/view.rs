@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     delivery::{DeliveryId, JobId},
-    journal::{DeliveryRecord, DeliverySummary, Filter, JobRecord, Page, Shared, StoreError, sqlite::Outbox},
+    journal::{
+        DeliveryRecord, DeliverySummary, Filter, JobRecord, Page, Shared, StoreError, moving::there_or_here,
+        sqlite::Outbox,
+    },
 };
 
 /// A shared queue, and slots that hold what it may not have yet.
@@ -58,7 +61,7 @@ impl View {
 
     pub(super) async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryRecord>, StoreError> {
         let held = self.ask(|outbox, beyond| async move { outbox.delivery(beyond, id).await });
-        or_held(|| self.shared.delivery(id), held).await
+        there_or_here(|| self.shared.delivery(id), held).await
     }
 
     pub(super) async fn job(&self, id: JobId) -> Result<Option<JobRecord>, StoreError> {
@@ -68,12 +71,12 @@ impl View {
             let jobs = record.into_iter().flat_map(|record| record.summary.jobs);
             Ok(jobs.into_iter().find(|job| job.id == id))
         });
-        or_held(|| self.shared.job(id), held).await
+        there_or_here(|| self.shared.job(id), held).await
     }
 
     pub(super) async fn locate(&self, id: Uuid) -> Result<Option<DeliveryId>, StoreError> {
         let held = self.ask(|outbox, beyond| async move { outbox.locate(beyond, id).await });
-        or_held(|| self.shared.locate(id), held).await
+        there_or_here(|| self.shared.locate(id), held).await
     }
 
     /// What is held and fits a filter, for a page.
@@ -99,53 +102,5 @@ impl View {
             }
         }
         Ok(None)
-    }
-}
-
-/// The queue's answer if it has one; otherwise what is held here, and only then the queue's error. What neither has may
-/// have been moved between the two looks: then the queue has it now.
-async fn or_held<T, F>(
-    shared: impl Fn() -> F,
-    held: impl Future<Output = Result<Option<T>, StoreError>>,
-) -> Result<Option<T>, StoreError>
-where
-    F: Future<Output = Result<Option<T>, StoreError>>,
-{
-    match shared().await {
-        Ok(Some(found)) => Ok(Some(found)),
-        Ok(None) => match held.await? {
-            Some(found) => Ok(Some(found)),
-            None => shared().await,
-        },
-        Err(error) => held.await?.map(Some).ok_or(error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-
-    use super::*;
-
-    /// What comes of a queue that answers like this, and then like that, where this is held.
-    async fn found(
-        first: Result<Option<u8>, StoreError>,
-        then: Option<u8>,
-        held: Option<u8>,
-    ) -> Result<Option<u8>, StoreError> {
-        let first = Cell::new(Some(first));
-        let shared = || std::future::ready(first.take().unwrap_or(Ok(then)));
-        or_held(shared, async { Ok(held) }).await
-    }
-
-    #[tokio::test]
-    async fn what_is_moved_between_two_looks_is_found() {
-        let away = || StoreError::Unavailable("away".into());
-        assert_eq!(found(Ok(None), Some(1), None).await.unwrap(), Some(1));
-        assert_eq!(found(Ok(Some(2)), Some(1), Some(3)).await.unwrap(), Some(2));
-        assert_eq!(found(Ok(None), Some(1), Some(3)).await.unwrap(), Some(3));
-        assert_eq!(found(Ok(None), None, None).await.unwrap(), None);
-        assert_eq!(found(Err(away()), Some(1), Some(3)).await.unwrap(), Some(3));
-        assert!(found(Err(away()), Some(1), None).await.is_err());
     }
 }

@@ -1,9 +1,9 @@
 -- Stores a batch of deliveries and queues their jobs, except for those that are known.
 -- ARGV: time, who asks (0: a sender; 1: a relay; 2: a relay that brings nothing, and waits until all before is safe), the
 -- number of routes, their names, then for each bundle of new deliveries: a plan, the bundle.
--- A plan begins with the last id of the bundle and the first one. Then it has for each delivery: id (16 bytes), dedupe key (32), what kind of key (0 none, 1 an id, 2 an equal body), its
--- window in ms (6), when it was received, in ms (6), state, number of unrouted events (4), number of jobs (4), and for each
--- job: number of its event (4), of its route (4), id (16).
+-- A plan begins with the last id of the bundle and the first one. Then it has for each delivery: id (16 bytes), dedupe key
+-- (32), what kind of key (0 none, 1 an id, 2 an equal body), its window in ms (6), when it was received, in ms (6), state,
+-- number of unrouted events (4), number of jobs (4), and for each job: number of its event (4), of its route (4), id (16).
 -- Answers: a letter for each ('n' new; 'r' new, but its sender's id was used before; 'd' a duplicate), the originals' ids
 -- behind one another, the replication id or nothing.
 local now = now_ms()
@@ -37,8 +37,8 @@ for at = first_bundle, #ARGV, 2 do
     end
     if kind == BY_ID then
       local claim = string.sub(key, 1, 16)
-      fields[field_count + 1] = claim
       field_count = field_count + 1
+      fields[field_count] = claim
       if string.sub(key, 17) ~= NO_CONTENT then
         field_count = field_count + 1
         fields[field_count] = claim .. NO_CONTENT
@@ -171,10 +171,23 @@ local function take(i, plan, bundle)
   return true
 end
 
+-- The bundles are numbered on from the last one there was. Counting begins at the time, so that no name is given twice if the
+-- counter was evicted.
+local last_bundle = 0
+if total > 0 then
+  last_bundle = tonumber(redis.call('HGET', prefix .. 'stats', 'bundles') or 0)
+  if last_bundle == 0 then
+    local time = redis.call('TIME')
+    last_bundle = time[1] * 1000000 + time[2]
+    count('bundles', last_bundle)
+  end
+end
+
 local i = 0
 for at = first_bundle, #ARGV, 2 do
   local plan, text = ARGV[at], ARGV[at + 1]
-  local size, bundle, taken, taken_count = struct.unpack('>I2', text), name_bundle(), {}, 0
+  local size, taken, taken_count = struct.unpack('>I2', text), {}, 0
+  local bundle = string.format('%x', last_bundle + #bundles + 1)
   for _ = 1, size do
     i = i + 1
     if take(i, plan, bundle) then
@@ -196,6 +209,7 @@ for at = first_bundle, #ARGV, 2 do
     index[#index + 1] = string.sub(plan, 1, SPAN) .. bundle
   end
 end
+count('bundles', #bundles)
 count('accepted', accepted)
 count('quarantined', quarantined)
 count('id_reused', id_reused)

@@ -68,13 +68,6 @@ if suspects_may then
   end
 end
 
--- When a delivery was received, by its id: a UUIDv7 begins with the milliseconds.
-local function received_at(id)
-  local ms = 0
-  for i = 1, 6 do ms = ms * 256 + string.byte(id, i) end
-  return ms
-end
-
 -- What is new and what is due again, the oldest first.
 if verdict ~= 3 then
   for i, route in ipairs(routes) do

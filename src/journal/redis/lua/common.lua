@@ -86,7 +86,7 @@ end
 local function save_counts()
   for state, by in pairs(job_counts) do count('j' .. state, by) end
   for name, by in pairs(counts) do
-    if by ~= 0 then redis.call('HINCRBY', prefix .. 'stats', name, by) end
+    if by ~= 0 then redis.call('HINCRBY', prefix .. 'stats', name, int(by)) end
   end
 end
 
@@ -152,6 +152,11 @@ local MOST_IN_BUNDLE = 64
 -- All in a bundle have ids of the same 64 ms, counted from 1970. So what may hold an id is found near it.
 local REACH = 64
 
+-- When a delivery was received, by its id: a UUIDv7 begins with the milliseconds.
+local function received_at(id)
+  return (struct.unpack('>I6', id))
+end
+
 -- Whether one id comes before another. Lua would compare texts as the server's locale has it.
 local function is_before(id, other)
   local a, b, c = struct.unpack('>I6I6I4', id)
@@ -161,19 +166,8 @@ end
 
 -- Where the reach of an id begins, and where it ends: no bundle that holds it has a member of the index elsewhere.
 local function reach_of(id)
-  local number = math.floor(struct.unpack('>I6', id) / REACH)
+  local number = math.floor(received_at(id) / REACH)
   return struct.pack('>I6', number * REACH), struct.pack('>I6', (number + 1) * REACH)
-end
-
--- The name of a new bundle. Counting begins at the time, so that none is given twice if the counter was evicted.
-local function name_bundle()
-  local number = redis.call('HINCRBY', prefix .. 'stats', 'bundles', 1)
-  if number == 1 then
-    local time = redis.call('TIME')
-    number = time[1] * 1000000 + time[2]
-    redis.call('HSET', prefix .. 'stats', 'bundles', int(number))
-  end
-  return string.format('%x', number)
 end
 
 -- What stands in front of a bundle's deliveries, as it was before this script wrote anything. Empty without a bundle.
@@ -232,22 +226,25 @@ local function members_near(id)
   return near
 end
 
--- Looks for a bundle that may hold an id, and is the right one. Answers its name and its member of the index, or nothing.
-local function find_bundle(id, is_it)
+-- In which bundle a delivery is, and the bundle's member of the index; nothing if there is no such delivery.
+local function bundle_of(id)
   local near = members_near(id)
+
+  -- The name of the bundle, if it has the id.
+  local function holds(member)
+    local bundle = string.sub(member, SPAN + 1)
+    return place_of(id, front_of(bundle)) and bundle
+  end
+
   local member = near.alone[id]
-  if member and is_it(string.sub(member, SPAN + 1)) then return string.sub(member, SPAN + 1), member end
+  local bundle = member and holds(member)
+  if bundle then return bundle, member end
   for i = #near.others, 1, -1 do
     member = near.others[i]
     if is_before(string.sub(member, 1, ID), id) then return nil end
-    local bundle = string.sub(member, SPAN + 1)
-    if not is_before(id, string.sub(member, ID + 1, SPAN)) and is_it(bundle) then return bundle, member end
+    bundle = not is_before(id, string.sub(member, ID + 1, SPAN)) and holds(member)
+    if bundle then return bundle, member end
   end
-end
-
--- In which bundle a delivery is, as `find_bundle` answers.
-local function bundle_of(id)
-  return find_bundle(id, function(bundle) return place_of(id, front_of(bundle)) end)
 end
 
 -- Up to so many bytes of a delivery, from its beginning. The bundle may be known. Nothing if there is no such delivery.
@@ -265,7 +262,7 @@ end
 -- A bundle without some of its deliveries, or with others in their place: `change` tells what shall stand for an id and
 -- what stood there, or nothing. Nothing if none is left.
 local function rebundle(text, change)
-  local count = #text >= COUNT and struct.unpack('>I2', text) or 0
+  local count = struct.unpack('>I2', text)
   local before, first, last = COUNT + ENTRY * count, 0, 0
   local front, deliveries = {}, {}
   for i = 1, count do

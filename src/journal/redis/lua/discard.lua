@@ -10,8 +10,10 @@ if before == QUEUED or before == RETRYING or before == DEAD then
   job.state, job.due, job.suspect, job.finished = DISCARDED, '-', '0', int(now_ms())
   if job.err == '' then job.err = ARGV[4] end
   redis.call('HSET', prefix .. 'jobs', key, write_job(job))
-  redis.call('HSET', prefix .. 'jobids', ARGV[5], string.sub(member, 1, 16))
-  if not known then redis.call('SADD', prefix .. 'void', ARGV[5]) end
+  if not known then
+    redis.call('HSET', prefix .. 'jobids', ARGV[5], string.sub(member, 1, 16))
+    redis.call('SADD', prefix .. 'void', ARGV[5])
+  end
   redis.call('ZREM', prefix .. 'ready:' .. route, member)
   redis.call('ZREM', prefix .. 'suspects:' .. route, member)
   redis.call('ZADD', prefix .. 'failing', 0, key)

@@ -5,11 +5,10 @@
 -- Answers: 1 (done), 0 (it has changed).
 local id, before, after = ARGV[2], ARGV[3], ARGV[4]
 local bundle = bundle_of(id)
-local value = bundle and read_delivery(id, bundle)
-if not value or string.sub(value, 1, #before) ~= before then return 0 end
+if not bundle or read_delivery(id, bundle, #before) ~= before then return 0 end
 local key = prefix .. 'bundle:' .. bundle
 redis.call('SET', key, rebundle(redis.call('GET', key), function(other, delivery)
-  return other == id and after .. string.sub(value, #before + 1) or delivery
+  return other == id and after .. string.sub(delivery, #before + 1) or delivery
 end))
 if ARGV[6] == '1' then
   redis.call('ZADD', prefix .. 'odd', 0, id)

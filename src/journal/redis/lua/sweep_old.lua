@@ -22,16 +22,16 @@ end
 local function pass(member)
   local bundle = string.sub(member, SPAN + 1)
   local ids = ids_of(bundle)
-  -- It was evicted, or can't be read. Claims know by the index what was lost, for as long as it would have been kept.
-  if not ids[1] and struct.unpack('>I6', member) < now - ARGV[2] then
+  -- It was evicted, or can't be read: it goes when what was in it would have gone.
+  if not ids[1] and received_at(member) < now - ARGV[2] then
     redis.call('ZREM', prefix .. 'index', member)
     redis.call('UNLINK', prefix .. 'bundle:' .. bundle)
   end
   for _, id in ipairs(ids) do
     local head = read_head(id, bundle)
-    local received_at = head and tonumber((string.match(head, '^%d %d+ (%-?%d+)')))
-    if received_at then
-      if received_at >= now - ARGV[2] then return false end
+    local received = head and tonumber((string.match(head, '^%d %d+ (%-?%d+)')))
+    if received then
+      if received >= now - ARGV[2] then return false end
       passed[#passed + 1] = id
       passed[#passed + 1] = head
     end

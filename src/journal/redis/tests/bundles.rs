@@ -29,6 +29,10 @@ fn body(number: usize) -> String {
     format!("body {number}.{}", "x".repeat(number * 37 % 301))
 }
 
+fn numbered(count: usize) -> Vec<Sent> {
+    (0..count).map(|number| sent(&body(number))).collect()
+}
+
 fn retry() -> Outcome {
     Outcome::Retry { after: HOUR, error: "later".into() }
 }
@@ -65,7 +69,7 @@ async fn bundles(world: &World<Shared<1>>) -> BTreeSet<Vec<u8>> {
 }
 
 /// Redis takes the only bundle there is away.
-async fn evict(world: &World<Shared<1>>) {
+pub(super) async fn evict(world: &World<Shared<1>>) {
     let bundles: Vec<_> = bundles(world).await.into_iter().collect();
     let [bundle] = &bundles[..] else { panic!("{} bundles", bundles.len()) };
     let gone = redis::cmd("DEL").arg(bundle).clone();
@@ -407,7 +411,7 @@ async fn one_of_a_bundle_is_routed_afresh_beside_its_neighbours() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_job_of_a_bundle_brings_its_own_body() {
     let world = World::<Shared<1>>::new().await;
-    let sent: Vec<_> = (0..64).map(|number| sent(&body(number))).collect();
+    let sent = numbered(64);
     let batch = bundle(&world, &sent).await;
     let mut workers = Workers::start(&world, &[("a", 1)]);
     let mut one_by_one = Vec::new();
@@ -427,7 +431,7 @@ async fn each_job_of_a_bundle_brings_its_own_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_of_a_bundle_finds_its_delivery_again() {
     let mut world = World::<Shared<1>>::new().await;
-    let sent: Vec<_> = (0..40).map(|number| sent(&body(number))).collect();
+    let sent = numbered(40);
     let batch = bundle(&world, &sent).await;
     // Others of the same time stand in bundles beside it.
     together(&world, &vec![sent[0].clone().route("other"); 200]).await;
@@ -463,7 +467,7 @@ async fn a_job_of_a_bundle_finds_its_delivery_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_discarded_before_its_turn_came_neither_runs_nor_counts() {
     let world = World::<Shared<1>>::new().await;
-    let sent: Vec<_> = (0..10).map(|number| sent(&body(number))).collect();
+    let sent = numbered(10);
     let batch = bundle(&world, &sent).await;
     let given_up = [0, 4, 9];
     let jobs = given_up.map(|number| batch[number].id.event(0).job("a"));
@@ -502,7 +506,7 @@ async fn the_jobs_of_a_bundle_that_is_lost_are_dead_once() {
     settle(&world, jobs.split_off(1), retry()).await;
     assert_eq!(world.jobs_by_state().await, [34, 1, 2, 3, 0, 0]);
     evict(&world).await;
-    let others: Vec<_> = (0..20).map(|number| sent(&body(number))).collect();
+    let others = numbered(20);
     let others = bundle(&world, &others).await;
     workers.free(&world, "a", 30);
     let others_jobs = workers.all(&world).await;
@@ -580,7 +584,7 @@ async fn a_job_far_back_in_a_long_line_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_jobs_of_a_lost_bundle_are_dead_though_the_sweep_came_by() {
     let world = World::<Shared<1>>::new().await;
-    let lost: Vec<_> = (0..20).map(|number| sent(&body(number))).collect();
+    let lost = numbered(20);
     bundle(&world, &lost).await;
     evict(&world).await;
     sweep_all(&world, RETENTION).await;
@@ -589,14 +593,20 @@ async fn the_jobs_of_a_lost_bundle_are_dead_though_the_sweep_came_by() {
     assert_eq!(world.jobs_by_state().await, [0, 0, 0, 0, 20, 0]);
 }
 
+/// A bundle of ten, the fifth of which was given up before it was ever claimed, and swept.
+async fn one_swept(world: &World<Shared<1>>) -> Vec<NewDelivery> {
+    let sent = numbered(10);
+    let batch = bundle(world, &sent).await;
+    assert_eq!(world.store().discard(batch[4].id.event(0).job("a")).await.unwrap(), Discarded::Yes);
+    world.pass(HOUR + MILLI).await;
+    assert_eq!(sweep_all(world, RETENTION).await.deliveries, 1);
+    batch
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_bundle_counts_nothing_that_was_swept_before() {
     let world = World::<Shared<1>>::new().await;
-    let sent: Vec<_> = (0..10).map(|number| sent(&body(number))).collect();
-    let batch = bundle(&world, &sent).await;
-    assert_eq!(world.store().discard(batch[4].id.event(0).job("a")).await.unwrap(), Discarded::Yes);
-    world.pass(HOUR + MILLI).await;
-    assert_eq!(sweep_all(&world, RETENTION).await.deliveries, 1);
+    one_swept(&world).await;
     evict(&world).await;
     let mut workers = Workers::start(&world, &[("a", 30)]);
     workers.idle(&world).await;
@@ -606,11 +616,7 @@ async fn a_lost_bundle_counts_nothing_that_was_swept_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_swept_and_comes_again_runs() {
     let world = World::<Shared<1>>::new().await;
-    let sent: Vec<_> = (0..10).map(|number| sent(&body(number))).collect();
-    let batch = bundle(&world, &sent).await;
-    assert_eq!(world.store().discard(batch[4].id.event(0).job("a")).await.unwrap(), Discarded::Yes);
-    world.pass(HOUR + MILLI).await;
-    assert_eq!(sweep_all(&world, RETENTION).await.deliveries, 1);
+    let batch = one_swept(&world).await;
     assert_eq!(take_in(&world, &batch[4..5]).await, [NEW]);
     let mut workers = Workers::start(&world, &[("a", 30)]);
     assert_own(&batch, &workers.all(&world).await);

@@ -6,7 +6,9 @@ use futures_util::future::join;
 
 use super::{
     super::{Redis, RedisAddress, RedisOptions, answer},
-    Core, DAY, PATIENCE, Server, Shared, Slots, bundle_key, open, options, sealed,
+    Core, DAY, PATIENCE, Server, Shared, Slots, bundle_key,
+    bundles::evict,
+    open, options, sealed,
 };
 use crate::{
     clock::{ManualClock, instant},
@@ -52,11 +54,8 @@ async fn a_full_redis_refuses_a_delivery_whole_and_lets_jobs_go_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_whose_delivery_was_evicted_is_dead_though_it_was_never_claimed() {
     let world = World::<Shared<1>>::new().await;
-    let id = world.add(&sent("{}")).await;
-    let mut gone = redis::cmd("DEL");
-    gone.arg(bundle_key(world.fixture.redis(), id).await);
-    let deleted = world.fixture.redis().core.link.command(0, &gone).await.unwrap();
-    assert_eq!(deleted, redis::Value::Int(1));
+    world.add(&sent("{}")).await;
+    evict(&world).await;
     let kept = world.add(&sent("{}")).await;
     let mut workers = Workers::start(&world, &[("a", 2)]);
     let jobs = workers.all(&world).await;

@@ -80,14 +80,14 @@ pub(super) fn summaries(
     below: Option<DeliveryId>,
     mut take: impl FnMut(DeliverySummary, &[u8]) -> bool,
 ) -> rusqlite::Result<()> {
-    let mut statement = connection
-        .prepare_cached("SELECT id, received_at, head, refused, body FROM outbox WHERE position = ?1")?;
+    let mut statement =
+        connection.prepare_cached("SELECT id, head, refused, body FROM outbox WHERE position = ?1")?;
     for (_, position) in held(connection, beyond, below)? {
         let mut rows = statement.query([position])?;
         let Some(row) = rows.next()? else { continue };
         // What can't be read is the relay's to report.
         let Ok(summary) = summary_of(row)? else { continue };
-        if !take(summary, row.get_ref(4)?.as_blob()?) {
+        if !take(summary, row.get_ref(3)?.as_blob()?) {
             break;
         }
     }
@@ -139,8 +139,7 @@ fn held(
 
 fn summary_of(row: &Row<'_>) -> rusqlite::Result<Result<DeliverySummary, Unreadable>> {
     let id = DeliveryId::from_bytes(row.get(0)?);
-    let received_at = Timestamp::from_millis(row.get(1)?);
-    Ok(row::summary(id, received_at, row.get_ref(2)?.as_blob()?, row.get(3)?))
+    Ok(row::summary(id, row.get_ref(1)?.as_blob()?, row.get(2)?))
 }
 
 /// All of one delivery that is held.
@@ -151,11 +150,11 @@ pub(super) fn delivery(
 ) -> rusqlite::Result<Option<DeliveryRecord>> {
     let found = connection
         .prepare_cached(
-            "SELECT id, received_at, head, refused, body FROM outbox
+            "SELECT id, head, refused, body FROM outbox
              WHERE id = ?1 AND (position > ?2 OR refused IS NOT NULL)",
         )?
         .query_row(params![id.as_bytes(), beyond], |row| {
-            Ok((summary_of(row)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, Vec<u8>>(4)?))
+            Ok((summary_of(row)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(3)?))
         })
         .optional()?;
     Ok(found.and_then(|(summary, head, body)| {
@@ -176,7 +175,7 @@ pub(super) fn locate(
 ) -> rusqlite::Result<Option<DeliveryId>> {
     // An event's id follows its delivery's directly.
     let mut statement = connection.prepare_cached(
-        "SELECT id, received_at, head, refused, position FROM outbox WHERE id <= ?1
+        "SELECT id, head, refused, position FROM outbox WHERE id <= ?1
          ORDER BY id DESC LIMIT 64",
     )?;
     let mut rows = statement.query([wanted.as_bytes()])?;
@@ -186,7 +185,7 @@ pub(super) fn locate(
         if !is_it && !id.is_sibling(wanted) {
             continue;
         }
-        let is_held = row.get::<_, i64>(4)? > beyond || row.get::<_, Option<String>>(3)?.is_some();
+        let is_held = row.get::<_, i64>(3)? > beyond || row.get::<_, Option<String>>(2)?.is_some();
         let has_event =
             |summary: DeliverySummary| summary.events.iter().any(|event| Uuid::from(event.id) == wanted);
         return Ok((is_held && (is_it || summary_of(row)?.is_ok_and(has_event))).then_some(id));
@@ -203,7 +202,7 @@ pub(super) fn job(
     wanted: Uuid,
 ) -> rusqlite::Result<ControlFlow<Option<DeliveryId>, DeliveryId>> {
     let mut statement =
-        connection.prepare_cached("SELECT id, received_at, head, refused FROM outbox WHERE position = ?1")?;
+        connection.prepare_cached("SELECT id, head, refused FROM outbox WHERE position = ?1")?;
     let held = held(connection, beyond, below)?;
     for (id, position) in &held {
         let summary = statement.query_row([position], summary_of).optional()?.and_then(Result::ok);

@@ -14,12 +14,10 @@ use crate::{
     },
 };
 
-/// Source, state, how many events are unrouted, how it is recognised, jobs.
+/// Source, how it is recognised, jobs.
 #[derive(Debug, Serialize, Deserialize)]
 struct Plan<'a>(
     #[serde(borrow)] Cow<'a, str>,
-    DeliveryState,
-    u32,
     #[serde(borrow)] Option<DedupePlan<'a>>,
     #[serde(borrow)] Vec<JobPlan<'a>>,
 );
@@ -39,8 +37,7 @@ pub(super) fn plan(sealed: &Sealed) -> String {
         DedupePlan(hex::encode(by.key.to_bytes()).into(), window, by.key.is_fallback())
     });
     let jobs = sealed.jobs.iter().map(|(event, route)| JobPlan(*event, Cow::Borrowed(&**route)));
-    let source = Cow::Borrowed(&*sealed.source);
-    let plan = Plan(source, sealed.state, sealed.unrouted, dedupe, jobs.collect());
+    let plan = Plan(Cow::Borrowed(&*sealed.source), dedupe, jobs.collect());
     // Strings, numbers and lists always have a JSON form.
     serde_json::to_string(&plan).unwrap_or_default()
 }
@@ -69,8 +66,9 @@ pub(super) fn sealed(
     body: Bytes,
     names: &mut Names,
 ) -> Result<Sealed, String> {
-    let Plan(source, state, unrouted, dedupe, jobs) =
+    let Plan(source, dedupe, jobs) =
         serde_json::from_str(plan).map_err(|error| format!("its plan: {error}"))?;
+    let Parts { state, unrouted, .. } = Parts::of(&head).map_err(|error| error.to_string())?;
     let dedupe = dedupe.map(|DedupePlan(key, window, fallback)| {
         let mut bytes = [0; 32];
         hex::decode_to_slice(&*key, &mut bytes)
@@ -96,18 +94,15 @@ pub(super) fn sealed(
 /// What a listing shows of a row that waits to be moved. One that the queue `refused` shows as quarantined.
 pub(super) fn summary(
     id: DeliveryId,
-    received_at: Timestamp,
     head: &[u8],
     refused: Option<String>,
 ) -> Result<DeliverySummary, Unreadable> {
-    let parts = Parts::of(head)?;
-    let meta = parts.read_meta()?;
-    let mut summary = meta.summary(id, parts.state, received_at);
+    let (mut summary, events) = Parts::of(head)?.summary(id)?;
     if let Some(why) = refused {
         summary.state = DeliveryState::Quarantined;
         summary.reason = Some(format!("the queue will not take it: {why}"));
         return Ok(summary);
     }
-    summary.jobs = routes(&meta.events).map(|(event, route)| new_job(&summary, event, route)).collect();
+    summary.jobs = routes(&events).map(|(event, route)| new_job(&summary, event, route)).collect();
     Ok(summary)
 }
