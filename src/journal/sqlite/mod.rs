@@ -45,6 +45,7 @@ pub(crate) use self::outbox::{Held, Limits, Outbox, Progress, Watch};
 use self::{
     accept::Prepared,
     checkpoint::Checkpointer,
+    outbox::Recent,
     row::{from_sql, to_sql},
     session::Session,
     sweep::Hands,
@@ -86,6 +87,7 @@ pub(crate) struct Sqlite {
     hands: Arc<Mutex<Hands>>,
     last_seq: u64,
     posted: watch::Receiver<i64>,
+    recent: Arc<Mutex<Recent>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -126,7 +128,7 @@ impl Sqlite {
             Writer::start(received, connection, slot.clone(), options, clock, health.clone(), checkpointer)
                 .map_err(database)?;
         let last_seq = from_sql(writer.last_seq().map_err(database)?);
-        let posted = writer.posted();
+        let (posted, recent) = (writer.posted(), writer.recent());
         let thread = std::thread::Builder::new()
             .name("doorbell-journal".into())
             .spawn(|| writer.run())
@@ -138,6 +140,7 @@ impl Sqlite {
             hands: Arc::default(),
             last_seq,
             posted,
+            recent,
             thread: Some(thread),
         })
     }

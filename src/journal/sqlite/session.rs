@@ -28,7 +28,7 @@ impl<'a> Session<'a> {
 /// text costs about as much as half of running it.
 pub(super) struct Statements<'a> {
     connection: &'a Connection,
-    held: [Option<CachedStatement<'a>>; 8],
+    held: [Option<CachedStatement<'a>>; 9],
 }
 
 /// A statement that is held for as long as a transaction lasts.
@@ -42,6 +42,7 @@ pub(super) enum Frequent {
     Start,
     ReadDelivery,
     Settle,
+    Post,
 }
 
 impl Frequent {
@@ -76,6 +77,10 @@ impl Frequent {
             Self::Settle => {
                 "UPDATE job SET state = ?4, due = ?5, suspect = 0, finished_at = ?6, error = ?7
                  WHERE delivery = ?1 AND event = ?2 AND route = ?3 AND state = 1"
+            }
+            Self::Post => {
+                "INSERT INTO outbox (position, id, received_at, plan, head, body)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
             }
         }
     }

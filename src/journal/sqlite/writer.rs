@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes whatever has come in since its last commit, applies it in one transaction,
 //! fills the workers' free slots in the same transaction, commits (one fsync), and only then answers anybody.
 
+mod finish;
 mod leases;
 mod trouble;
 
@@ -15,7 +16,7 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 
-use self::{leases::take_leased, trouble::refuse};
+use self::leases::take_leased;
 use super::{
     SqliteOptions,
     accept::Prepared,
@@ -23,7 +24,7 @@ use super::{
     claim::{Claims, JobKey, Running, RunningJob, Suspicion, Terms},
     hand_over::Openings,
     open::Slot,
-    outbox::OutboxRow,
+    outbox::{OutboxRow, Recent},
     session::{Memory, Session},
     size,
 };
@@ -83,6 +84,7 @@ pub(super) struct Writer {
     checkpointer: Checkpointer,
     /// The position of the outbox's last durable row.
     posted: watch::Sender<i64>,
+    recent: Arc<Mutex<Recent>>,
     last_tick: Instant,
     /// No lease runs out before this, on the clock's monotonic scale.
     leases_until: Duration,
@@ -118,6 +120,7 @@ impl Writer {
         let mut writer = Self {
             commands,
             posted: watch::Sender::new(memory.outbox_end),
+            recent: Arc::default(),
             memory,
             connection,
             running: Running::new(),
@@ -142,6 +145,11 @@ impl Writer {
     /// Follows the position of the outbox's last durable row.
     pub(super) fn posted(&self) -> watch::Receiver<i64> {
         self.posted.subscribe()
+    }
+
+    /// The outbox's rows that were committed last.
+    pub(super) fn recent(&self) -> Arc<Mutex<Recent>> {
+        self.recent.clone()
     }
 
     /// The sequence number of the last delivery stored.
@@ -305,56 +313,6 @@ impl Writer {
         Ok(())
     }
 
-    /// The commit is durable: now everybody may know.
-    fn finish(&mut self, commands: Vec<Command>, batch: Batch) {
-        self.held_up = batch.claims.held_up;
-        for (command, applied) in commands.into_iter().zip(batch.applied) {
-            // Wherever nobody waits for the answer any more, that is no reason to do anything else.
-            match (command, applied) {
-                (Command::Accept(_, reply), Applied::Accept(accepted)) => drop(reply.send(accepted)),
-                (Command::Post(_, reply), Applied::Post(position)) => {
-                    // First the relay: an answer costs it nothing, and it has the longer way.
-                    self.posted.send_replace(self.memory.outbox_end);
-                    drop(reply.send(position));
-                }
-                (Command::Settle(_, _, reply), Applied::Settle(settled)) => {
-                    drop(reply.send(if settled { Ok(()) } else { Err(StoreError::LeaseLost) }));
-                }
-                (Command::Work(work), _) => work.answer(None),
-                _ => {}
-            }
-        }
-        let Some((demand, claimed)) = &self.workers else { return };
-        for (key, running, job) in batch.claims.jobs {
-            self.running.insert(key, running);
-            self.leases_until = self.leases_until.min(running.lease_until);
-            if let Err(unsent) = claimed.send(job) {
-                if let Some(route) = demand.routes().iter().position(|name| *name == unsent.0.lease.route) {
-                    demand.not_claimed(route, 1);
-                }
-                // The receiver has just gone: nobody runs it.
-                let (nobody, _) = oneshot::channel();
-                self.unsettled.push(Command::Settle(unsent.0.lease, Outcome::Released, nobody));
-            }
-        }
-    }
-
-    /// Nothing of the batch is known to be durable. Whoever waits for a promise is told so; what has already
-    /// happened (an attempt ended) is kept, to be recorded when the store works again.
-    fn give_back(&mut self, commands: Vec<Command>, batch: Batch, error: &rusqlite::Error) {
-        // They ran, and the file does not know that they ended: they must not be taken for claimed and never begun.
-        self.running.extend(batch.settled);
-        if let Some((demand, _)) = &self.workers {
-            batch.claims.revoke(&**demand);
-        }
-        for command in commands {
-            match command {
-                Command::Settle(..) => self.unsettled.push(command),
-                other => refuse(other, &StoreError::Unavailable(error.to_string())),
-            }
-        }
-    }
-
     /// Deals with what needs no transaction; gives back what does.
     fn without_transaction(&mut self, command: Command) -> Option<Command> {
         match command {
@@ -366,7 +324,7 @@ impl Writer {
                 }
             }
             Command::Post(row, reply) => {
-                if row.give_up_at <= clock::instant() {
+                if row.sealed.give_up_at <= clock::instant() {
                     drop(reply.send(Err(StoreError::TooLate)));
                 } else {
                     return Some(Command::Post(row, reply));

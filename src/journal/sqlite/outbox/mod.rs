@@ -7,12 +7,12 @@
 mod progress;
 #[cfg(any(test, feature = "redis"))]
 mod read;
+mod recent;
 #[cfg(any(test, feature = "redis"))]
 mod row;
 #[cfg(any(test, feature = "redis"))]
 mod sweep;
 
-use std::time::Instant;
 #[cfg(any(test, feature = "redis"))]
 use std::{
     ops::ControlFlow,
@@ -20,6 +20,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+#[cfg(any(test, feature = "redis"))]
 use bytes::Bytes;
 #[cfg(any(test, feature = "redis"))]
 use rusqlite::Connection;
@@ -27,7 +28,6 @@ use rusqlite::params;
 #[cfg(any(test, feature = "redis"))]
 use tokio::sync::{oneshot, watch};
 
-pub(super) use self::progress::{end, refuse_unrelayed};
 #[cfg(any(test, feature = "redis"))]
 use self::{
     progress::{Facts, facts, holds_nothing, refuse_unended, write_progress, write_watch},
@@ -39,6 +39,10 @@ pub(crate) use self::{
     read::{Held, Limits},
     sweep::Cleared,
 };
+pub(super) use self::{
+    progress::{end, refuse_unrelayed},
+    recent::Recent,
+};
 #[cfg(any(test, feature = "redis"))]
 use super::{
     Sqlite, SqliteOptions,
@@ -47,23 +51,24 @@ use super::{
     stopped, unavailable,
     writer::Command,
 };
-use super::{session::Session, writer::FULL};
+use super::{
+    session::{Frequent, Session},
+    writer::FULL,
+};
+use crate::journal::{StoreError, sealed::Sealed};
 #[cfg(any(test, feature = "redis"))]
 use crate::{
     clock::Clock,
-    journal::{DeliveryRecord, DeliverySummary, Health, NewDelivery, sealed::Sealed},
+    clock::Timestamp,
+    delivery::DeliveryId,
+    journal::{DeliveryRecord, DeliverySummary, Health, NewDelivery},
 };
-use crate::{clock::Timestamp, delivery::DeliveryId, journal::StoreError};
 
 /// A delivery with all that can be computed before the writer's turn comes.
 #[derive(Debug)]
 pub(super) struct OutboxRow {
-    pub(super) id: DeliveryId,
-    pub(super) received_at: Timestamp,
-    pub(super) give_up_at: Instant,
+    pub(super) sealed: Sealed,
     plan: String,
-    head: Vec<u8>,
-    body: Bytes,
 }
 
 /// A journal that holds deliveries until they are moved. Closes when it is dropped.
@@ -167,16 +172,11 @@ impl Outbox {
     /// future does not cancel a commit under way.
     pub(crate) async fn accept(&self, delivery: NewDelivery) -> Result<i64, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let sealed = Sealed::from(delivery);
-        let row = OutboxRow {
-            id: sealed.id,
-            received_at: sealed.received_at,
-            give_up_at: sealed.give_up_at,
-            plan: row::plan(&sealed),
-            head: sealed.head,
-            body: sealed.body,
-        };
-        self.journal.send(Command::Post(Box::new(row), reply))?;
+        let mut sealed = Sealed::from(delivery);
+        // A body as it came is a piece of its connection's buffer, and it may stay in memory for a while.
+        sealed.body = Bytes::copy_from_slice(&sealed.body);
+        let plan = row::plan(&sealed);
+        self.journal.send(Command::Post(Box::new(OutboxRow { sealed, plan }), reply))?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -191,13 +191,18 @@ impl Outbox {
     }
 
     /// The rows behind one position and up to another, in order, as many as the limits allow and at least one if there
-    /// is one.
+    /// is one. Who asks has moved those in front of them.
     pub(crate) async fn between(
         &self,
         after: i64,
         until: i64,
         limits: Limits,
     ) -> Result<Vec<Held>, StoreError> {
+        let recent =
+            self.journal.recent.lock().unwrap_or_else(PoisonError::into_inner).take(after, until, limits);
+        if let Some(rows) = recent {
+            return Ok(rows);
+        }
         let reader = self.relay_reader.clone();
         tokio::task::spawn_blocking(move || {
             read::between(&reader.lock().unwrap_or_else(PoisonError::into_inner), after, until, limits)
@@ -347,19 +352,15 @@ impl Session<'_> {
             return Ok(Err(StoreError::Unavailable(FULL.into())));
         }
         let position = self.memory.outbox_end + 1;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO outbox (position, id, received_at, plan, head, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                position,
-                row.id.as_bytes(),
-                row.received_at.as_millis(),
-                row.plan,
-                row.head,
-                &*row.body
-            ])?;
+        let OutboxRow { sealed, plan } = row;
+        self.statements.get(Frequent::Post)?.execute(params![
+            position,
+            sealed.id.as_bytes(),
+            sealed.received_at.as_millis(),
+            plan,
+            sealed.head,
+            &*sealed.body
+        ])?;
         self.memory.outbox_end = position;
         Ok(Ok(position))
     }

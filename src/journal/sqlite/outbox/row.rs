@@ -1,6 +1,10 @@
 //! How a delivery stands in the outbox: sealed, and beside it what the relay has to know of it.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -57,6 +61,11 @@ impl Names {
     }
 }
 
+/// When what was acknowledged is given up.
+pub(super) fn never() -> Instant {
+    clock::instant() + Duration::from_secs(365 * 24 * 3600)
+}
+
 /// Puts a delivery together again. The error says what in the row is not as it was written.
 pub(super) fn sealed(
     id: DeliveryId,
@@ -86,8 +95,7 @@ pub(super) fn sealed(
         jobs: jobs.iter().map(|JobPlan(event, route)| (*event, names.get(route))).collect(),
         head,
         body,
-        // It was acknowledged: nobody gives up any more.
-        give_up_at: clock::instant() + Duration::from_secs(365 * 24 * 3600),
+        give_up_at: never(),
     })
 }
 
