@@ -173,13 +173,13 @@ end
 
 -- The bundles are numbered on from the last one there was. Counting begins at the time, so that no name is given twice if the
 -- counter was evicted.
-local last_bundle = 0
+local last_bundle, not_counted = 0, 0
 if total > 0 then
   last_bundle = tonumber(redis.call('HGET', prefix .. 'stats', 'bundles') or 0)
   if last_bundle == 0 then
     local time = redis.call('TIME')
     last_bundle = time[1] * 1000000 + time[2]
-    count('bundles', last_bundle)
+    not_counted = last_bundle
   end
 end
 
@@ -209,14 +209,14 @@ for at = first_bundle, #ARGV, 2 do
     index[#index + 1] = string.sub(plan, 1, SPAN) .. bundle
   end
 end
-count('bundles', #bundles)
 count('accepted', accepted)
 count('quarantined', quarantined)
 count('id_reused', id_reused)
 count('unrouted', unrouted)
 count('j0', job_count)
 
--- From here on nothing fails: what is begun is done whole.
+-- First the names, so that none is given twice. From here on nothing fails: what is begun is done whole.
+if #bundles > 0 then redis.call('HINCRBY', prefix .. 'stats', 'bundles', int(not_counted + #bundles)) end
 for i = 1, #bundles do redis.call('SET', bundles[i].key, bundles[i].text) end
 local seen, seen_count = {}, 0
 for field, value in pairs(changed) do

@@ -29,18 +29,35 @@ async fn what_is_moved_is_what_came() {
         outbox.accept(new).await.unwrap();
     }
     let all = Limits { rows: 100, bytes: 1 << 20 };
-    let rows = outbox.between(0, i64::MAX, all).await.unwrap();
-    assert_eq!(rows.len(), expected.len());
-    for (row, new) in rows.into_iter().zip(expected) {
-        let found = row.delivery.unwrap();
-        assert!(found.give_up_at > new.give_up_at, "what was acknowledged is not given up");
-        let found = crate::journal::NewDelivery { give_up_at: new.give_up_at, ..found.open() };
-        assert_eq!(format!("{found:?}"), format!("{new:?}"));
+    for place in ["memory", "the file", "the file again"] {
+        let rows = outbox.between(0, i64::MAX, all).await.unwrap();
+        assert_eq!(rows.len(), expected.len(), "{place}");
+        for (row, new) in rows.into_iter().zip(&expected) {
+            let found = row.delivery.unwrap();
+            assert!(found.give_up_at > new.give_up_at, "what was acknowledged is not given up");
+            let found = crate::journal::NewDelivery { give_up_at: new.give_up_at, ..found.open() };
+            assert_eq!(format!("{found:?}"), format!("{new:?}"), "{place}");
+        }
     }
     // A batch holds at least one, whatever its size.
     let small = outbox.between(0, i64::MAX, Limits { rows: 100, bytes: 1 }).await.unwrap();
     assert_eq!(small.len(), 1);
     assert_eq!(outbox.between(2, i64::MAX, Limits { rows: 2, ..all }).await.unwrap()[0].position, 3);
+}
+
+#[tokio::test]
+async fn what_was_deleted_as_a_duplicate_is_not_offered_again_from_memory() {
+    let host = Host::new();
+    let outbox = host.outbox();
+    for _ in 0..3 {
+        outbox.accept(host.prepare(&sent("{}"))).await.unwrap();
+    }
+    let first = outbox.between(0, 3, Limits { rows: 1, bytes: 1 }).await.unwrap();
+    assert_eq!(first.len(), 1, "the others are still in memory");
+    outbox.save(outbox.progress().clone(), None, vec![2], Vec::new()).await.unwrap();
+    outbox.set_back(outbox.progress().clone()).await.unwrap();
+    let rest = outbox.between(1, 3, Limits { rows: 100, bytes: 1 << 20 }).await.unwrap();
+    assert_eq!(rest.iter().map(|row| row.position).collect::<Vec<_>>(), [3]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

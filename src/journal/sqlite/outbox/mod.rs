@@ -17,7 +17,7 @@ mod sweep;
 use std::{
     ops::ControlFlow,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 #[cfg(any(test, feature = "redis"))]
@@ -190,17 +190,15 @@ impl Outbox {
         *self.journal.posted.borrow()
     }
 
-    /// The rows behind one position and up to another, in order, as many as the limits allow and at least one if there
-    /// is one. Who asks has moved those in front of them.
+    /// The rows behind one position and up to another, in order, within the limits and at least one if there is one. Asked
+    /// for again, they are read from the file.
     pub(crate) async fn between(
         &self,
         after: i64,
         until: i64,
         limits: Limits,
     ) -> Result<Vec<Held>, StoreError> {
-        let recent =
-            self.journal.recent.lock().unwrap_or_else(PoisonError::into_inner).take(after, until, limits);
-        if let Some(rows) = recent {
+        if let Some(rows) = self.recent().take(after, until, limits) {
             return Ok(rows);
         }
         let reader = self.relay_reader.clone();
@@ -210,6 +208,10 @@ impl Outbox {
         .await
         .map_err(|error| StoreError::Unavailable(error.to_string()))?
         .map_err(unavailable)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.journal.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down how far the relay has come: what `duplicates` names goes, what `refused` names stays with its reason.
@@ -245,6 +247,8 @@ impl Outbox {
     /// Sets the mark back to before the first row that is still there, and writes down the histories that are the
     /// reason. What was moved counts as kept when it is moved anew. The progress from now on.
     pub(crate) async fn set_back(&self, progress: Progress) -> Result<Progress, StoreError> {
+        // What was moved may still be held, and not be in the file any more.
+        self.recent().clear();
         self.journal
             .write(move |session| {
                 let connection = session.connection;

@@ -36,6 +36,12 @@ impl Recent {
         }
     }
 
+    /// Forgets all rows: they are to be read from the file.
+    #[cfg(any(test, feature = "redis"))]
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
     fn take_first(&mut self) -> Option<(i64, Box<OutboxRow>)> {
         let first = self.rows.pop_front()?;
         self.bytes -= size(&first.1);
@@ -75,8 +81,8 @@ fn held((position, row): (i64, Box<OutboxRow>)) -> Held {
 }
 
 /// About how much memory a row takes.
-fn size(row: &OutboxRow) -> usize {
-    512 + row.sealed.head.len() + row.sealed.body.len()
+fn size(OutboxRow { sealed, plan }: &OutboxRow) -> usize {
+    512 + plan.len() + sealed.head.len() + sealed.body.len() + 64 * sealed.jobs.len()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl Writer {
         }
     }
 
-    /// Hands rows of the outbox to the relay, then answers. It has the longer way, and whoever was answered may ask what
+    /// Hands rows of the outbox to the relay, then answers. The relay has the longer way, and whoever was answered may ask what
     /// waits.
     fn finish_posts(&self, posts: Vec<Post>) {
         let (mut rows, mut answers) = (Vec::with_capacity(posts.len()), Vec::with_capacity(posts.len()));
