@@ -243,6 +243,22 @@ pub(crate) fn write_head(
 
 #[cfg(test)]
 impl Sealed {
+    /// A test delivery with this head, whatever it says, and a body of so many bytes.
+    pub(crate) fn test(id: DeliveryId, head: &[u8], body: usize) -> Self {
+        Self {
+            id,
+            source: "shop".into(),
+            received_at: Timestamp::from_millis(0),
+            state: DeliveryState::Test,
+            unrouted: 0,
+            dedupe: None,
+            jobs: Vec::new(),
+            head: head.to_vec(),
+            body: vec![b'b'; body].into(),
+            give_up_at: crate::clock::instant(),
+        }
+    }
+
     /// What was sealed.
     pub(crate) fn open(self) -> NewDelivery {
         let parts = Parts::of(&self.head).unwrap();

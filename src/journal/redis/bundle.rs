@@ -60,24 +60,9 @@ fn size(delivery: &Sealed) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        clock::{self, Timestamp},
-        journal::DeliveryState,
-    };
 
     fn at(millis: u128, size: usize) -> Sealed {
-        Sealed {
-            id: DeliveryId::from_bytes((millis << 80).to_be_bytes()),
-            source: "shop".into(),
-            received_at: Timestamp::from_millis(0),
-            state: DeliveryState::Test,
-            unrouted: 0,
-            dedupe: None,
-            jobs: Vec::new(),
-            head: vec![b'h'],
-            body: vec![b'b'; size - 1].into(),
-            give_up_at: clock::instant(),
-        }
+        Sealed::test(DeliveryId::from_bytes((millis << 80).to_be_bytes()), b"h", size - 1)
     }
 
     fn sizes(deliveries: &[Sealed]) -> Vec<usize> {

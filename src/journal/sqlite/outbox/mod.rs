@@ -58,8 +58,7 @@ use super::{
 use crate::journal::{StoreError, sealed::Sealed};
 #[cfg(any(test, feature = "redis"))]
 use crate::{
-    clock::Clock,
-    clock::Timestamp,
+    clock::{Clock, Timestamp},
     delivery::DeliveryId,
     journal::{DeliveryRecord, DeliverySummary, Health, NewDelivery},
 };

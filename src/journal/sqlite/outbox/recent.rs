@@ -26,7 +26,7 @@ impl Recent {
         for (position, row) in rows {
             // What was refused after a commit that failed may be durable all the same; then it is in the file only.
             if self.rows.back().is_some_and(|(last, _)| *last + 1 != position) {
-                *self = Self::default();
+                self.clear();
             }
             self.bytes += size(&row);
             self.rows.push_back((position, row));
@@ -37,7 +37,6 @@ impl Recent {
     }
 
     /// Forgets all rows: they are to be read from the file.
-    #[cfg(any(test, feature = "redis"))]
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
@@ -87,30 +86,13 @@ fn size(OutboxRow { sealed, plan }: &OutboxRow) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
-    use crate::{
-        clock::Timestamp,
-        delivery::DeliveryId,
-        journal::{DeliveryState, sealed::Sealed},
-    };
+    use crate::{delivery::DeliveryId, journal::sealed::Sealed};
 
     const ALL: Limits = Limits { rows: usize::MAX, bytes: usize::MAX };
 
     fn row(position: i64, body: usize) -> (i64, Box<OutboxRow>) {
-        let sealed = Sealed {
-            id: DeliveryId::from_bytes([0; 16]),
-            source: "shop".into(),
-            received_at: Timestamp::from_millis(0),
-            state: DeliveryState::Test,
-            unrouted: 0,
-            dedupe: None,
-            jobs: Vec::new(),
-            head: Vec::new(),
-            body: Bytes::from(vec![b'b'; body]),
-            give_up_at: crate::clock::instant(),
-        };
+        let sealed = Sealed::test(DeliveryId::from_bytes([0; 16]), b"", body);
         (position, Box::new(OutboxRow { sealed, plan: String::new() }))
     }
 
