@@ -208,8 +208,8 @@ impl<F: Fixture> Run<F> {
             (0..).zip(ROUTES).filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, r)| r).collect();
         let events = vec![event("x", &routes), event("y", &["a"])];
         let sent = match kind {
-            IdKind::Signed => sent("{}").signed_id(&format!("signed {id}")),
-            IdKind::Unsigned { body } => sent(&format!("{body}")).unsigned_id(&format!("unsigned {id}")),
+            IdKind::Signed => sent("{}").signed_id(&format!("{id}")),
+            IdKind::Unsigned { body } => sent(&format!("{body}")).unsigned_id(&format!("{id}")),
             IdKind::Body => sent(&format!("body {id}")).by_body(),
         };
         let (delivery, accepted) = self.world.accept(&sent.events(events)).await;
@@ -223,10 +223,9 @@ impl<F: Fixture> Run<F> {
             self.stats.duplicate += 1;
             return;
         }
-        let id_reused = match kind {
-            IdKind::Unsigned { body } => self.keys.contains_key(&(id, IdKind::Unsigned { body: 1 - body })),
-            _ => false,
-        };
+        let with_this_id = [IdKind::Signed, IdKind::Unsigned { body: 0 }, IdKind::Unsigned { body: 1 }];
+        let id_reused =
+            kind != IdKind::Body && with_this_id.iter().any(|other| self.keys.contains_key(&(id, *other)));
         assert_eq!(accepted, Accepted::New { id_reused });
         self.keys.insert((id, kind), Key { id: delivery, until: now.plus(window) });
         self.deliveries.insert(delivery, (now, routes.is_empty()));

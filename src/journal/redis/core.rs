@@ -21,7 +21,7 @@ use super::{
 use crate::clock::Clock;
 
 /// The layout that this version reads and writes.
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 /// A lease's token names its lane in this many values.
 const MAX_LANES: u32 = 256;
 

@@ -12,38 +12,43 @@ local history = ''
 if ARGV[2] ~= '0' then
   history = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 end
-local NO_CONTENT = string.rep('\0', 16)
+local NO_CONTENT = string.rep('\0', ID)
 local BY_ID, BY_BODY = 1, 2
-local PLAN, JOB = '>c16c32BI6I6BI4I4', '>I4I4c16'
+local PLAN, JOB = '>c16c16c16BI6I6BI4I4', '>I4I4c16'
 local route_count = tonumber(ARGV[3] or 0)
 local first_bundle = 4 + route_count
 
--- The deliveries, in lists, and counted: a table for each would cost more than all that is done with it.
-local ids, keys, kinds, windows, times, states, unrouted_counts = {}, {}, {}, {}, {}, {}, {}
+-- The deliveries, in lists, and counted: a table for each would cost more than all that is done with it. `keys` are fields
+-- of `dedupe`, '' without a key; `claims` are those of the sender's ids, where the content decides too.
+local ids, keys, claims, kinds, windows, times, states, unrouted_counts = {}, {}, {}, {}, {}, {}, {}, {}
 local job_counts, jobs_at, total = {}, {}, 0
 local fields, field_count = {}, 0
+
+local function ask_for(field)
+  field_count = field_count + 1
+  fields[field_count] = field
+end
+
 for at = first_bundle, #ARGV, 2 do
   local plan, place = ARGV[at], SPAN + 1
   while place <= #plan do
     local i = total + 1
-    local id, key, kind, jobs
-    id, key, kind, windows[i], times[i], states[i], unrouted_counts[i], jobs, place = struct.unpack(PLAN, plan, place)
-    ids[i], keys[i], kinds[i], job_counts[i], jobs_at[i] = id, key, kind, jobs, place
+    local claim, content, kind, jobs
+    ids[i], claim, content, kind, windows[i], times[i], states[i], unrouted_counts[i], jobs, place =
+      struct.unpack(PLAN, plan, place)
+    kinds[i], job_counts[i], jobs_at[i] = kind, jobs, place
     place = place + 24 * jobs
     total = i
-    if kind > 0 then
-      field_count = field_count + 1
-      fields[field_count] = key
-    end
-    if kind == BY_ID then
-      local claim = string.sub(key, 1, 16)
-      field_count = field_count + 1
-      fields[field_count] = claim
-      if string.sub(key, 17) ~= NO_CONTENT then
-        field_count = field_count + 1
-        fields[field_count] = claim .. NO_CONTENT
+    if content == NO_CONTENT then
+      keys[i] = kind > 0 and claim or ''
+    else
+      keys[i] = claim .. content
+      if kind == BY_ID then
+        claims[i] = claim
+        ask_for(claim)
       end
     end
+    if kind > 0 then ask_for(keys[i]) end
   end
 end
 
@@ -76,7 +81,7 @@ local function until_text(i)
   return text
 end
 
--- Those that this call has stored.
+-- Those that this call has stored and that no sender's id tells from others.
 local stored = {}
 
 local function is_stored(id)
@@ -86,43 +91,52 @@ end
 -- The delivery that this one repeats, if there is one. What has an id of its sender's is known by that for as long as it is
 -- stored; the key of an equal body is that of the latest one.
 local function original_of(i)
-  local id, kind = ids[i], kinds[i]
-  local entry = kind > 0 and known[keys[i]]
-  if not entry then return kind ~= BY_ID and is_stored(id) and id end
-  local known_id = string.sub(entry, 1, 16)
+  local id, kind, entry = ids[i], kinds[i], known[keys[i]]
+  if not entry or #entry <= ID then return kind ~= BY_ID and is_stored(id) and id end
+  local known_id = string.sub(entry, 1, ID)
   if known_id == id then return id end
-  local until_ms, window, seen = tonumber((string.match(entry, '^%d+', 17))), windows[i], seen_at(i)
+  local until_ms, rest = string.match(entry, '^(%d+)(.*)$', ID + 1)
+  until_ms = tonumber(until_ms)
+  local window, seen = windows[i], seen_at(i)
   -- Relays of two hosts may bring the later one first.
   local close = until_ms - 2 * window <= seen and seen <= until_ms
   if kind == BY_BODY and not close then return is_stored(id) and id end
-  local seen_until = seen + window
-  if seen_until > until_ms then
-    remember(keys[i], known_id .. int(seen_until) .. (kind == BY_BODY and 'f' or ''))
-  end
+  if seen + window > until_ms then remember(keys[i], known_id .. until_text(i) .. rest) end
   count('duplicate', 1)
   return known_id
 end
 
 -- Remembers the key of a new delivery; whether its sender's id was used before.
 local function claim_key(i)
-  local key = keys[i]
+  local key, claim = keys[i], claims[i]
+  local entry = ids[i] .. until_text(i)
   if kinds[i] == BY_BODY then
-    remember(key, ids[i] .. until_text(i) .. 'f')
+    remember(key, entry .. 'f')
     return false
   end
-  local claim = string.sub(key, 1, 16)
-  local others = known[claim]
-  local reused = others and others ~= '0'
-  if string.sub(key, 17) ~= NO_CONTENT then
-    reused = reused or known[claim .. NO_CONTENT] and true
-    remember(claim, others and int(others + 1) or '1')
+  if claim then
+    local used = known[claim]
+    local alone, others = split_claim(used)
+    remember(claim, join_claim(alone, others + 1))
+    remember(key, entry)
+    return used and true
   end
-  remember(key, ids[i] .. until_text(i))
-  return reused
+  -- It is not known by its id alone, so all there can be is the number of others.
+  local others = known[key]
+  remember(key, others and join_claim(entry, tonumber(others)) or entry)
+  return others and true
 end
 
 local letters, originals, bundles, index, odd, new, lengths = {}, {}, {}, {}, {}, {}, {}
 local accepted, quarantined, id_reused, unrouted, job_count = 0, 0, 0, 0, 0
+
+-- The numbers of events, as texts: making them is slow, and few of them are used.
+local digits = setmetatable({}, {
+  __index = function(made, number)
+    made[number] = int(number)
+    return made[number]
+  end,
+})
 
 -- Queues the jobs of a new delivery.
 local function queue_jobs(i, plan, bundle)
@@ -135,7 +149,7 @@ local function queue_jobs(i, plan, bundle)
       queue, length = {}, 0
       new[route] = queue
     end
-    queue[length + 1] = bundle .. ':' .. job_id .. id .. event
+    queue[length + 1] = bundle .. ':' .. job_id .. id .. digits[event]
     lengths[route] = length + 1
     job_count = job_count + 1
   end
@@ -151,7 +165,7 @@ local function take(i, plan, bundle)
   end
   local id, state = ids[i], states[i]
   local reused = kinds[i] > 0 and claim_key(i)
-  stored[id] = true
+  if kinds[i] ~= BY_ID then stored[id] = true end
   if state == 0 then
     accepted = accepted + 1
   elseif state == 1 then
@@ -186,22 +200,17 @@ end
 local i = 0
 for at = first_bundle, #ARGV, 2 do
   local plan, text = ARGV[at], ARGV[at + 1]
-  local size, taken, taken_count = struct.unpack('>I2', text), {}, 0
+  local size, before, left_out = struct.unpack('>I2', text), i, nil
   local bundle = string.format('%x', last_bundle + #bundles + 1)
   for _ = 1, size do
     i = i + 1
-    if take(i, plan, bundle) then
-      taken_count = taken_count + 1
-      taken[ids[i]] = true
+    if not take(i, plan, bundle) then
+      left_out = left_out or {}
+      left_out[i - before] = true
     end
   end
-  if taken_count < size then
-    text = rebundle(text, function(id, delivery)
-      local is_new = taken[id]
-      -- The same one twice in a bundle is there once.
-      taken[id] = nil
-      return is_new and delivery
-    end)
+  if left_out then
+    text = rebundle(text, function(_, delivery, place) return not left_out[place] and delivery end)
   end
   if text then
     bundles[#bundles + 1] = { key = prefix .. 'bundle:' .. bundle, text = text }

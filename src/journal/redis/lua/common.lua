@@ -259,15 +259,34 @@ local function read_delivery(id, bundle, at_most)
   return redis.call('GETRANGE', prefix .. 'bundle:' .. bundle, #front + first, #front + last)
 end
 
--- A bundle without some of its deliveries, or with others in their place: `change` tells what shall stand for an id and
--- what stood there, or nothing. Nothing if none is left.
+-- The hash `dedupe` has by what deliveries are recognised. Where a sender's id decides alone, the field is the claim (16 bytes);
+-- else it is the claim and what was said (32). The value: the delivery's id (16), until when it is known by this, `f` if an
+-- equal body stands in for an id. A claim with others that say different things has their number, too: behind its own
+-- value and a `+`, or alone.
+
+-- What stands under a claim: its own value or '', and the number of the others.
+local function split_claim(value)
+  if not value then return '', 0 end
+  if #value <= ID then return '', tonumber(value) end
+  local until_ms, others = string.match(value, '^(%d+)%+?(%d*)$', ID + 1)
+  return string.sub(value, 1, ID) .. until_ms, tonumber(others) or 0
+end
+
+-- The same put together again; nothing if nothing is left.
+local function join_claim(alone, others)
+  if others == 0 then return alone ~= '' and alone or nil end
+  return alone .. (alone ~= '' and '+' or '') .. int(others)
+end
+
+-- A bundle without some of its deliveries, or with others in their place: `change` tells what shall stand for an id,
+-- what stood there and its place among them, or nothing. Nothing if none is left.
 local function rebundle(text, change)
   local count = struct.unpack('>I2', text)
   local before, first, last = COUNT + ENTRY * count, 0, 0
   local front, deliveries = {}, {}
   for i = 1, count do
     local id, ends = struct.unpack('>c16I4', text, COUNT + 1 + ENTRY * (i - 1))
-    local delivery = change(id, string.sub(text, before + first + 1, before + ends))
+    local delivery = change(id, string.sub(text, before + first + 1, before + ends), i)
     first = ends
     if delivery then
       last = last + #delivery
