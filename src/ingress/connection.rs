@@ -59,6 +59,8 @@ pub(super) async fn drive(stream: TcpStream, watch: Arc<Watch>, ingress: Ingress
             .half_close(true)
             // The watch measures this: hyper's timer also runs on idle connections.
             .header_read_timeout(None)
+            // Replies are a few words: copied together they cost less than two pieces cost the system.
+            .writev(false)
             .max_header_size(limits.header_bytes)
             .max_buf_size(READ_BUFFER.max(limits.header_bytes))
             .serve_connection(io, service)

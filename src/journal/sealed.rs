@@ -4,14 +4,14 @@
 //! In front of the body stands a *head*: `<state> <unrouted> <received_at> <length of meta> <length of headers>\n`, then
 //! the meta data (JSON), the headers (JSON).
 
-use std::{borrow::Cow, sync::Arc, time::Instant};
+use std::{borrow::Cow, io::Write, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Dedupe, DeliveryState, DeliverySummary, JobRecord, JobState, NewContent, NewDelivery, StoreError,
-    stored::StoredEvent,
+    Dedupe, DeliveryState, DeliverySummary, JobRecord, JobState, NewContent, NewDelivery, NewEvent,
+    StoreError, stored::StoredEvent,
 };
 use crate::{clock::Timestamp, delivery::DeliveryId};
 
@@ -35,13 +35,17 @@ pub(crate) struct Sealed {
 
 impl From<NewDelivery> for Sealed {
     fn from(new: NewDelivery) -> Self {
-        let (state, reason, events) = match &new.content {
-            NewContent::Events(events) => (DeliveryState::Accepted, None, &events[..]),
+        let (state, reason, events) = match new.content {
+            NewContent::Events(events) => (DeliveryState::Accepted, None, events),
             NewContent::Quarantined { reason } => {
-                (DeliveryState::Quarantined, Some(reason.as_str().into()), &[][..])
+                (DeliveryState::Quarantined, Some(reason.into()), Vec::new())
             }
-            NewContent::Test => (DeliveryState::Test, None, &[][..]),
+            NewContent::Test => (DeliveryState::Test, None, Vec::new()),
         };
+        let jobs = (0..)
+            .zip(&events)
+            .flat_map(|(index, event)| event.routes.iter().map(move |route| (index, route.clone())))
+            .collect();
         let meta = Meta {
             source: (&*new.source).into(),
             provider: (&*new.provider).into(),
@@ -49,13 +53,7 @@ impl From<NewDelivery> for Sealed {
             content_type: new.content_type.as_deref().map(Cow::from),
             reason,
             size: new.body.len(),
-            events: events
-                .iter()
-                .map(|event| RoutedEvent {
-                    event: StoredEvent::of(event),
-                    routes: event.routes.iter().map(ToString::to_string).collect(),
-                })
-                .collect(),
+            events: events.into_iter().map(RoutedEvent::from).collect(),
         };
         Self {
             id: new.id,
@@ -63,10 +61,7 @@ impl From<NewDelivery> for Sealed {
             state,
             unrouted: meta.unrouted(),
             dedupe: new.dedupe,
-            jobs: (0..)
-                .zip(events)
-                .flat_map(|(index, event)| event.routes.iter().map(move |route| (index, route.clone())))
-                .collect(),
+            jobs,
             head: write_head(state, new.received_at, &meta, &new.headers),
             give_up_at: new.give_up_at,
             source: new.source,
@@ -102,7 +97,13 @@ pub(crate) struct RoutedEvent {
     #[serde(flatten)]
     pub(crate) event: StoredEvent,
     #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) routes: Vec<String>,
+    pub(crate) routes: Vec<Arc<str>>,
+}
+
+impl From<NewEvent> for RoutedEvent {
+    fn from(new: NewEvent) -> Self {
+        Self { event: StoredEvent::new(new.event, new.routes.is_empty()), routes: new.routes }
+    }
 }
 
 impl Meta<'_> {
@@ -115,7 +116,7 @@ impl Meta<'_> {
 /// The number of an event and a route, for each job.
 pub(crate) fn routes(events: &[RoutedEvent]) -> impl Iterator<Item = (u32, &str)> {
     let numbered = (0..).zip(events);
-    numbered.flat_map(|(index, event)| event.routes.iter().map(move |route| (index, route.as_str())))
+    numbered.flat_map(|(index, event)| event.routes.iter().map(move |route| (index, &**route)))
 }
 
 /// A job that nobody has touched yet.
@@ -234,11 +235,15 @@ pub(crate) fn write_head(
     headers: &str,
 ) -> Vec<u8> {
     let unrouted = meta.unrouted();
-    // Strings, numbers and lists always have a JSON form.
-    let meta = serde_json::to_string(meta).unwrap_or_default();
-    let line =
-        format!("{} {unrouted} {} {} {}\n", state as u8, received_at.as_millis(), meta.len(), headers.len());
-    [line.as_bytes(), meta.as_bytes(), headers.as_bytes()].concat()
+    let mut json = Vec::with_capacity(512);
+    // Strings, numbers and lists always have a JSON form, and writing to memory can't fail.
+    let _ = serde_json::to_writer(&mut json, meta);
+    let mut head = Vec::with_capacity(64 + json.len() + headers.len());
+    let (state, received_at) = (state as u8, received_at.as_millis());
+    let _ = writeln!(head, "{state} {unrouted} {received_at} {} {}", json.len(), headers.len());
+    head.extend(json);
+    head.extend(headers.as_bytes());
+    head
 }
 
 #[cfg(test)]
@@ -263,10 +268,9 @@ impl Sealed {
     pub(crate) fn open(self) -> NewDelivery {
         let parts = Parts::of(&self.head).unwrap();
         let meta = parts.read_meta().unwrap();
-        let route = |name: &String| Arc::from(name.as_str());
         let events = meta.events.iter().map(|routed| super::NewEvent {
             event: routed.event.clone().into_event(),
-            routes: routed.routes.iter().map(route).collect(),
+            routes: routed.routes.clone(),
         });
         NewDelivery {
             id: self.id,

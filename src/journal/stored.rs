@@ -26,12 +26,16 @@ pub(crate) struct StoredEvent {
 
 impl StoredEvent {
     pub(crate) fn of(new: &NewEvent) -> Self {
+        Self::new(new.event.clone(), new.routes.is_empty())
+    }
+
+    pub(crate) fn new(event: ParsedEvent, unrouted: bool) -> Self {
         Self {
-            kind: new.event.kind.clone(),
-            subject: new.event.subject.clone(),
-            occurred_at: new.event.occurred_at.map(Timestamp::as_millis),
-            data: new.event.data.clone(),
-            unrouted: new.routes.is_empty(),
+            kind: event.kind,
+            subject: event.subject,
+            occurred_at: event.occurred_at.map(Timestamp::as_millis),
+            data: event.data,
+            unrouted,
         }
     }
 

@@ -113,7 +113,7 @@ fn new_jobs<'a>(before: &[RoutedEvent], events: &'a [NewEvent]) -> Vec<(u32, &'a
     let mut jobs = Vec::new();
     for (index, (number, event)) in (0..).zip(events).enumerate() {
         let known = before.get(index).map_or(&[][..], |event| &event.routes);
-        let new = event.routes.iter().filter(|route| !known.iter().any(|known| *known == ***route));
+        let new = event.routes.iter().filter(|route| !known.contains(*route));
         jobs.extend(new.map(|route| (number, &**route)));
     }
     jobs
@@ -129,8 +129,8 @@ fn rerouted(before: Vec<RoutedEvent>, events: &[NewEvent]) -> Vec<RoutedEvent> {
         .map(|new| {
             let mut routes = known.next().map(|event| event.routes).unwrap_or_default();
             for route in &new.routes {
-                if !routes.iter().any(|known| **known == **route) {
-                    routes.push(route.to_string());
+                if !routes.contains(route) {
+                    routes.push(route.clone());
                 }
             }
             RoutedEvent { event: StoredEvent { unrouted: routes.is_empty(), ..StoredEvent::of(new) }, routes }

@@ -35,7 +35,11 @@ impl Script {
 }
 
 fn call(command: &str, script: &str, lane: u32, args: &[&[u8]]) -> Cmd {
-    let mut call = redis::cmd(command);
-    call.arg(script).arg(1).arg(prefix(lane)).arg(args);
+    let prefix = prefix(lane);
+    let bytes = args.iter().map(|arg| arg.len()).sum::<usize>();
+    // A batch has some hundred kilobytes: room for them that grew step by step would be copied again and again.
+    let mut call =
+        Cmd::with_capacity(args.len() + 4, command.len() + script.len() + prefix.len() + bytes + 1);
+    call.arg(command).arg(script).arg(1).arg(prefix).arg(args);
     call
 }
