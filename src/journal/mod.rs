@@ -200,7 +200,8 @@ pub(crate) struct Dedupe {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accepted {
-    /// Stored. `id_reused`: its sender used the same id before, with another body.
+    /// Stored. `id_reused`: its sender used the same id before, with another body, or signed where it
+    /// is not now or the other way round.
     New { id_reused: bool },
     /// The same as this one, which is durable.
     Duplicate { original: DeliveryId },

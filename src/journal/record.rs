@@ -247,7 +247,7 @@ pub(crate) struct Stats {
     pub(crate) duplicate: u64,
     /// Deliveries quarantined.
     pub(crate) quarantined: u64,
-    /// Deliveries that reused a sender's id with another body.
+    /// Deliveries that reused a sender's id: with another body, or signed where it was not or the other way round.
     pub(crate) id_reused: u64,
     /// Events that no route wanted.
     pub(crate) unrouted: u64,

@@ -129,7 +129,7 @@ macro_rules! conformance_suite {
             failed_ones_are_kept_longer_or_for_ever,
             retention_counts_from_the_end_of_the_last_job,
             keys_outlive_neither_their_window_nor_their_delivery,
-            a_key_of_one_id_goes_without_those_of_its_others,
+            keys_of_one_id_are_forgotten_each_in_its_own_time,
             random_operations_agree_with_a_model,
         }
     };

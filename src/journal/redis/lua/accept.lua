@@ -123,7 +123,8 @@ local function claim_key(i)
   end
   -- It is not known by its id alone, so all there can be is the number of others.
   local others = known[key]
-  remember(key, others and join_claim(entry, tonumber(others)) or entry)
+  if others then entry = join_claim(entry, tonumber(others)) end
+  remember(key, entry)
   return others and true
 end
 
@@ -131,7 +132,7 @@ local letters, originals, bundles, index, odd, new, lengths = {}, {}, {}, {}, {}
 local accepted, quarantined, id_reused, unrouted, job_count = 0, 0, 0, 0, 0
 
 -- The numbers of events, as texts: making them is slow, and few of them are used.
-local digits = setmetatable({}, {
+local event_texts = setmetatable({}, {
   __index = function(made, number)
     made[number] = int(number)
     return made[number]
@@ -149,7 +150,7 @@ local function queue_jobs(i, plan, bundle)
       queue, length = {}, 0
       new[route] = queue
     end
-    queue[length + 1] = bundle .. ':' .. job_id .. id .. digits[event]
+    queue[length + 1] = bundle .. ':' .. job_id .. id .. event_texts[event]
     lengths[route] = length + 1
     job_count = job_count + 1
   end

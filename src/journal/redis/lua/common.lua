@@ -278,8 +278,8 @@ local function join_claim(alone, others)
   return alone .. (alone ~= '' and '+' or '') .. int(others)
 end
 
--- A bundle without some of its deliveries, or with others in their place: `change` tells what shall stand for an id,
--- what stood there and its place among them, or nothing. Nothing if none is left.
+-- A bundle without some of its deliveries, or with others in their place: `change` is told an id, what stands there and its
+-- place, and answers what shall stand there, or nothing. Nothing if none is left.
 local function rebundle(text, change)
   local count = struct.unpack('>I2', text)
   local before, first, last = COUNT + ENTRY * count, 0, 0

@@ -14,7 +14,8 @@ end
 -- Forgets what stands in a field for itself. It may have changed since the page was read.
 local function forget(field)
   local value = redis.call('HGET', key, field)
-  if not value then return end
+  if not value or #value <= ID then return end
+  deleted = deleted + 1
   if #field == ID then
     local _, others = split_claim(value)
     return put(field, join_claim('', others))
@@ -33,7 +34,6 @@ if not rests then
     local until_ms = string.match(entries[i + 1], '^%d+', ID + 1)
     if until_ms and tonumber(until_ms) < now and not bundle_of(string.sub(entries[i + 1], 1, ID)) then
       forget(entries[i])
-      deleted = deleted + 1
     end
   end
   if found[1] == '0' then

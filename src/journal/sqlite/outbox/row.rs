@@ -36,12 +36,12 @@ struct JobPlan<'a>(u32, #[serde(borrow)] Cow<'a, str>);
 
 /// What stands beside a delivery.
 pub(super) fn plan(sealed: &Sealed) -> String {
-    let mut hex = [0; 64];
+    let mut digits = [0; 64];
     let dedupe = sealed.dedupe.map(|by| {
-        // Twice as many digits as bytes have room, and are text.
-        let _ = hex::encode_to_slice(by.key.to_bytes(), &mut hex);
+        // Two digits for each byte have room, and are text.
+        let _ = hex::encode_to_slice(by.key.to_bytes(), &mut digits);
         let window = u64::try_from(by.window.as_millis()).unwrap_or(u64::MAX);
-        DedupePlan(String::from_utf8_lossy(&hex), window, by.key.is_fallback())
+        DedupePlan(String::from_utf8_lossy(&digits), window, by.key.is_fallback())
     });
     let jobs = sealed.jobs.iter().map(|(event, route)| JobPlan(*event, Cow::Borrowed(&**route)));
     let plan = Plan(Cow::Borrowed(&*sealed.source), dedupe, jobs.collect());
