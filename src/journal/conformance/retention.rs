@@ -144,7 +144,7 @@ pub(crate) async fn keys_of_one_id_are_forgotten_each_in_its_own_time<F: Fixture
     for (first, second, third) in [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)] {
         // Recognised by the id and what was said, by the id alone, and by the id and something else that was said.
         let all = [sent("one").unsigned_id("1"), sent("one").signed_id("1"), sent("two").unsigned_id("1")];
-        let mut world = World::<F>::new().await;
+        let world = World::<F>::new().await;
         assert_eq!(world.accept(&all[first]).await.1.ok(), new(false));
         world.pass(DAY).await;
         assert_eq!(world.accept(&all[second]).await.1.ok(), new(true));
