@@ -133,7 +133,7 @@ fn rerouted(before: Vec<RoutedEvent>, events: &[NewEvent]) -> Vec<RoutedEvent> {
                     routes.push(route.clone());
                 }
             }
-            RoutedEvent { event: StoredEvent { unrouted: routes.is_empty(), ..StoredEvent::of(new) }, routes }
+            RoutedEvent { event: StoredEvent::new(new.event.clone(), routes.is_empty()), routes }
         })
         .collect();
     all.extend(known.take(with_jobs.saturating_sub(events.len())));

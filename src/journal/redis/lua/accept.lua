@@ -68,17 +68,17 @@ local function seen_at(i)
   return kinds[i] == BY_ID and now or times[i]
 end
 
--- Most deliveries of a batch are kept for the same window from the same time, and making a text of a number is slow.
-local untils = {}
+-- Numbers as texts: making them is slow, and a batch has few. Most of its deliveries are kept for the same window from the
+-- same time, and most of their events are the first.
+local texts = setmetatable({}, {
+  __index = function(made, number)
+    made[number] = int(number)
+    return made[number]
+  end,
+})
 
 local function until_text(i)
-  local number = seen_at(i) + windows[i]
-  local text = untils[number]
-  if not text then
-    text = int(number)
-    untils[number] = text
-  end
-  return text
+  return texts[seen_at(i) + windows[i]]
 end
 
 -- Those that this call has stored and that no sender's id tells from others.
@@ -131,14 +131,6 @@ end
 local letters, originals, bundles, index, odd, new, lengths = {}, {}, {}, {}, {}, {}, {}
 local accepted, quarantined, id_reused, unrouted, job_count = 0, 0, 0, 0, 0
 
--- The numbers of events, as texts: making them is slow, and few of them are used.
-local event_texts = setmetatable({}, {
-  __index = function(made, number)
-    made[number] = int(number)
-    return made[number]
-  end,
-})
-
 -- Queues the jobs of a new delivery.
 local function queue_jobs(i, plan, bundle)
   local id, place = ids[i], jobs_at[i]
@@ -150,7 +142,7 @@ local function queue_jobs(i, plan, bundle)
       queue, length = {}, 0
       new[route] = queue
     end
-    queue[length + 1] = bundle .. ':' .. job_id .. id .. event_texts[event]
+    queue[length + 1] = bundle .. ':' .. job_id .. id .. texts[event]
     lengths[route] = length + 1
     job_count = job_count + 1
   end
