@@ -28,6 +28,9 @@ use crate::{
 
 const TOKEN: &str = "an-admin-token-for-these-tests";
 
+/// How many lines of its log are shown when a test fails.
+const LAST_LINES: usize = 40;
+
 /// How the service is to be started: again and again with the same data.
 pub(crate) struct Setup {
     folder: TempDir,
@@ -260,6 +263,17 @@ impl Service {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
         Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    }
+}
+
+/// A test that fails says what the service had to say last.
+impl Drop for Service {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let last = &log[log.len().saturating_sub(LAST_LINES)..];
+            eprintln!("the last that process {} logged:\n{}", self.pid.as_raw_nonzero(), last.join("\n"));
+        }
     }
 }
 

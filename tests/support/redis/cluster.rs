@@ -38,13 +38,8 @@ impl Cluster {
                 first.command(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]);
             }
         }
-        let known = format!("cluster_known_nodes:{nodes}\r\n");
         for node in &cluster.nodes {
-            until("the Cluster is whole", || {
-                let info = node.command(&["CLUSTER", "INFO"]);
-                let info: String = from_redis_value(info).unwrap();
-                info.contains("cluster_state:ok") && info.contains(&known)
-            });
+            until("the Cluster is whole", || knows(node, nodes));
         }
         cluster
     }
@@ -68,6 +63,8 @@ impl Cluster {
         until("the replica knows its primary", || {
             replica.try_command(&["CLUSTER", "REPLICATE", &id]).is_ok()
         });
+        // A replica that is promoted before it was told which slots its primary has takes over none.
+        until("the replica knows who has which slots", || knows(&replica, self.nodes.len() + 1));
         until("the replica follows", || replica.info("replication").contains("master_link_status:up"));
         let as_replica = format!("slave {id}");
         for node in &self.nodes {
@@ -121,6 +118,12 @@ impl Cluster {
     fn id(&self, number: usize) -> String {
         from_redis_value(self.nodes[number].command(&["CLUSTER", "MYID"])).unwrap()
     }
+}
+
+/// Whether a node knows so many nodes, itself among them, and one for each slot.
+fn knows(node: &RedisServer, nodes: usize) -> bool {
+    let info: String = from_redis_value(node.command(&["CLUSTER", "INFO"])).unwrap();
+    info.contains("cluster_state:ok") && info.contains(&format!("cluster_known_nodes:{nodes}\r\n"))
 }
 
 fn start_node(bus: &str, arguments: &[&str]) -> RedisServer {
